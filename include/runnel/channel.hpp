@@ -1,0 +1,332 @@
+// Channels: typed queues between fibers and threads that block the sender when full and the receiver when empty.
+//
+// Use when: values change hands, stages run side by side, work is handed out, an end must be announced.
+// When not: guarding a shared structure in place; a mutex is simpler and cheaper.
+// How: auto [tx, rx] = make_channel<T>(capacity) gives two ends that close by themselves: the receiver's loop
+// `for (auto& v : rx)` ends when the last sender is gone; a sender meets channel_closed when nobody can receive any more.
+// channel<T> holds both ends, as in Go, and is closed by hand.
+// Guarantees: values and waiters are served strictly first in, first out. What happened before the k-th send happens
+// before the k-th receive returns; the k-th receive before the send k + capacity returns; close() before whoever sees it.
+// Thread-safety: any operation from any fiber or thread on copies of a handle; one handle object is not to be destroyed
+// or assigned while another thread uses it.
+// Blocking and cancellation: send and receive block and observe the ambient context (and one given first); canceled they
+// throw, and no value is lost: an operation that had been served returns normally. try_ and _for/_until forms: see there.
+// Errors: sending on a closed channel throws channel_closed, the value stays with the caller. Null handles (default-made,
+// moved-from) throw misuse. Absurd capacities throw std::length_error. An element's throwing move reaches whoever
+// executes it and changes nothing else; moves run under the channel's lock and must not use the channel.
+// Cost: one allocation a channel and one for its buffer at the first use; large buffers grow in segments.
+// Source: Go's channels (src/runtime/chan.go); semantics of closing by ownership: Rust's std::sync::mpsc.
+#pragma once
+
+#include <runnel/base/annotations.hpp>
+#include <runnel/context.hpp>
+#include <runnel/detail/channel_core.hpp>
+#include <runnel/error.hpp>
+
+#include <concepts>
+#include <iterator>
+#include <span>
+
+namespace runnel::inline RUNNEL_ABI {
+
+/// An empty element, for channels that only signal.
+struct unit {
+  friend constexpr bool operator==(unit, unit) noexcept { return true; }
+};
+
+template <class T>
+class channel;
+template <class T>
+class send_channel;
+template <class T>
+class receive_channel;
+
+/// What a receive that does not wait for ever brought: the status, and with ok the value.
+template <class T>
+struct try_receive_result {
+  channel_status status = channel_status::would_block;
+  std::optional<T> value;
+  explicit operator bool() const noexcept { return status == channel_status::ok; }
+};
+
+namespace detail {
+
+template <class T>
+concept channel_element = std::move_constructible<T> && std::is_nothrow_destructible_v<T> && !std::is_reference_v<T> &&
+                          !std::is_const_v<T>;
+
+/// The operations of an end that can send; Derived provides ref().
+template <class Derived, class T>
+class sending {
+ public:
+  /// Hands v over; moved from only when it succeeds.
+  /// Throws channel_closed when the channel is or becomes closed.
+  /// - blocks: until a receiver or the buffer takes it
+  /// - cancel: throws canceled, v is untouched
+  /// - threads: any
+  RUNNEL_PARKS void send(T&& v) const { checked_send(v, {}); }
+  RUNNEL_PARKS void send(const context& ctx, T&& v) const { checked_send(v, {true, never, &node_of(ctx)}); }
+  /// The same with a copy, made before the channel is touched.
+  RUNNEL_PARKS void send(const T& v) const
+    requires std::copy_constructible<T>
+  {
+    T copy(v);
+    checked_send(copy, {});
+  }
+  RUNNEL_PARKS void send(const context& ctx, const T& v) const
+    requires std::copy_constructible<T>
+  {
+    T copy(v);
+    checked_send(copy, {true, never, &node_of(ctx)});
+  }
+
+  /// ok, would_block or closed; v is moved from only with ok.
+  /// - blocks: never
+  /// - cancel: ignores
+  /// - threads: any
+  channel_status try_send(T&& v) const { return channel_send(core(), std::addressof(v), {false, never, nullptr}); }
+  channel_status try_send(const T& v) const
+    requires std::copy_constructible<T>
+  {
+    T copy(v);
+    return try_send(std::move(copy));
+  }
+  /// ok, timed_out or closed; v is moved from only with ok. A limit that is not positive still tries once.
+  /// - blocks: at most for the limit
+  /// - cancel: throws canceled, v is untouched
+  /// - threads: any
+  RUNNEL_PARKS channel_status send_for(T&& v, duration limit) const { return send_until(std::move(v), limit.from_now()); }
+  RUNNEL_PARKS channel_status send_for(const T& v, duration limit) const
+    requires std::copy_constructible<T>
+  {
+    T copy(v);
+    return send_until(std::move(copy), limit.from_now());
+  }
+  RUNNEL_PARKS channel_status send_until(T&& v, time_point deadline) const {
+    return channel_send(core(), std::addressof(v), {true, deadline, nullptr});
+  }
+  RUNNEL_PARKS channel_status send_until(const T& v, time_point deadline) const
+    requires std::copy_constructible<T>
+  {
+    T copy(v);
+    return send_until(std::move(copy), deadline);
+  }
+  /// Sends the elements in order, moving from each as it goes. The count sent; short only when closed.
+  /// - blocks: until all are taken
+  /// - cancel: throws canceled; those before were sent
+  /// - threads: any
+  RUNNEL_PARKS std::size_t send_n(std::span<T> values) const {
+    std::size_t n = 0;
+    for (T& v : values) {
+      if (channel_send(core(), std::addressof(v), {}) != channel_status::ok) break;
+      ++n;
+    }
+    return n;
+  }
+  /// Closes the channel: what is buffered can still be received, blocked senders throw. False when it was closed already.
+  /// - blocks: never
+  /// - cancel: ignores
+  /// - threads: any
+  bool close() const { return channel_close(core()); }
+
+ private:
+  channel_core* core() const { return static_cast<const Derived&>(*this).ref().get(); }
+  void checked_send(T& v, const channel_wait& how) const {
+    if (channel_send(core(), std::addressof(v), how) != channel_status::ok) throw channel_closed();
+  }
+};
+
+/// Input iterator over what is received until the channel is closed and drained.
+template <class End, class T>
+class receive_iterator {
+ public:
+  using value_type = T;
+  using difference_type = std::ptrdiff_t;
+  using iterator_concept = std::input_iterator_tag;
+
+  receive_iterator() noexcept = default;
+  explicit receive_iterator(const End& e) : end_(&e), value_(e.receive()) {}
+  T& operator*() const noexcept { return *value_; }
+  receive_iterator& operator++() {
+    value_.reset();
+    value_ = end_->receive();
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  friend bool operator==(const receive_iterator& i, std::default_sentinel_t) noexcept { return !i.value_.has_value(); }
+
+ private:
+  const End* end_ = nullptr;
+  mutable std::optional<T> value_;
+};
+
+/// The operations of an end that can receive.
+template <class Derived, class T>
+class receiving {
+ public:
+  /// The next value; nullopt when the channel is closed and drained.
+  /// - blocks: until there is one
+  /// - cancel: throws canceled, nothing is received
+  /// - threads: any
+  RUNNEL_PARKS std::optional<T> receive() const { return blocking_receive({}); }
+  RUNNEL_PARKS std::optional<T> receive(const context& ctx) const { return blocking_receive({true, never, &node_of(ctx)}); }
+
+  /// ok with the value, would_block, or closed (and drained).
+  /// - blocks: never
+  /// - cancel: ignores
+  /// - threads: any
+  try_receive_result<T> try_receive() const { return limited_receive({false, never, nullptr}); }
+  /// ok with the value, timed_out, or closed (and drained). A limit that is not positive still tries once.
+  /// - blocks: at most for the limit
+  /// - cancel: throws canceled, nothing is received
+  /// - threads: any
+  RUNNEL_PARKS try_receive_result<T> receive_for(duration limit) const { return receive_until(limit.from_now()); }
+  RUNNEL_PARKS try_receive_result<T> receive_until(time_point deadline) const {
+    return limited_receive({true, deadline, nullptr});
+  }
+  /// Assigns received values to the elements in order. The count received; short only when closed and drained.
+  /// - blocks: until all have come
+  /// - cancel: throws canceled; those before were received
+  /// - threads: any
+  RUNNEL_PARKS std::size_t receive_n(std::span<T> out) const {
+    std::size_t n = 0;
+    for (T& slot : out) {
+      std::optional<T> v = receive();
+      if (!v) break;
+      slot = std::move(*v);
+      ++n;
+    }
+    return n;
+  }
+
+  /// for (auto& v : rx) receives until the channel is closed and drained.
+  RUNNEL_PARKS auto begin() const { return receive_iterator<Derived, T>(static_cast<const Derived&>(*this)); }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+ private:
+  channel_core* core() const { return static_cast<const Derived&>(*this).ref().get(); }
+  std::optional<T> blocking_receive(const channel_wait& how) const {
+    std::optional<T> v;
+    channel_receive(core(), &v, how);
+    return v;
+  }
+  try_receive_result<T> limited_receive(const channel_wait& how) const {
+    try_receive_result<T> r;
+    r.status = channel_receive(core(), &r.value, how);
+    return r;
+  }
+};
+
+/// What can be asked of any end.
+template <class Derived>
+class observing {
+ public:
+  /// Values in the buffer at this moment.
+  std::size_t size() const { return channel_size(core()); }
+  std::size_t capacity() const { return channel_capacity(core()); }
+  bool is_closed() const { return channel_is_closed(core()); }
+  /// Whether it refers to a channel.
+  explicit operator bool() const noexcept { return static_cast<const Derived&>(*this).ref().peek() != nullptr; }
+
+ private:
+  channel_core* core() const { return static_cast<const Derived&>(*this).ref().get(); }
+};
+
+/// A handle that counts, or not, for automatic closing.
+template <void (*Add)(channel_core*) noexcept, void (*Drop)(channel_core*) noexcept>
+class counted_ref {
+ public:
+  counted_ref() noexcept = default;
+  counted_ref(channel_ref r, bool counted) noexcept : ref_(std::move(r)), counted_(counted) { add(); }
+  counted_ref(const counted_ref& o) noexcept : ref_(o.ref_), counted_(o.counted_) { add(); }
+  counted_ref(counted_ref&& o) noexcept : ref_(std::move(o.ref_)), counted_(std::exchange(o.counted_, false)) {}
+  counted_ref& operator=(counted_ref o) noexcept {
+    std::swap(ref_, o.ref_);
+    std::swap(counted_, o.counted_);
+    return *this;
+  }
+  ~counted_ref() {
+    if (counted_) Drop(ref_.peek());
+  }
+  const channel_ref& ref() const noexcept { return ref_; }
+
+ private:
+  void add() noexcept {
+    if (counted_) Add(ref_.peek());
+  }
+  channel_ref ref_;
+  bool counted_ = false;
+};
+
+}  // namespace detail
+
+/// The sending end. Copies of an end from make_channel share the right to send: when the last is gone, the channel closes.
+template <class T>
+class send_channel : public detail::sending<send_channel<T>, T>, public detail::observing<send_channel<T>> {
+ public:
+  using value_type = T;
+  send_channel() noexcept = default;
+  send_channel(detail::channel_ref r, bool counted) noexcept : handle_(std::move(r), counted) {}
+  const detail::channel_ref& ref() const noexcept { return handle_.ref(); }
+  friend bool operator==(const send_channel& a, const send_channel& b) noexcept { return a.ref() == b.ref(); }
+
+ private:
+  detail::counted_ref<&detail::channel_add_sender, &detail::channel_drop_sender> handle_;
+};
+
+/// The receiving end. When the last copy of an end from make_channel is gone, what is buffered is destroyed at once and
+/// blocked and later senders get channel_closed.
+template <class T>
+class receive_channel : public detail::receiving<receive_channel<T>, T>, public detail::observing<receive_channel<T>> {
+ public:
+  using value_type = T;
+  receive_channel() noexcept = default;
+  receive_channel(detail::channel_ref r, bool counted) noexcept : handle_(std::move(r), counted) {}
+  const detail::channel_ref& ref() const noexcept { return handle_.ref(); }
+  friend bool operator==(const receive_channel& a, const receive_channel& b) noexcept { return a.ref() == b.ref(); }
+
+ private:
+  detail::counted_ref<&detail::channel_add_receiver, &detail::channel_drop_receiver> handle_;
+};
+
+/// Both ends in one handle, as in Go; closed by close(). Converts to either end; such ends do not close by themselves.
+template <class T>
+class channel : public detail::sending<channel<T>, T>,
+                public detail::receiving<channel<T>, T>,
+                public detail::observing<channel<T>> {
+  static_assert(std::is_nothrow_destructible_v<T>, "runnel: a channel's element must have a noexcept destructor");
+  static_assert(detail::channel_element<T>, "runnel: a channel's element is a movable object type");
+
+ public:
+  using value_type = T;
+  /// capacity 0: every send meets a receive. Throws std::length_error for a capacity beyond the address space.
+  explicit channel(std::size_t capacity = 0) : ref_(detail::make_channel_core(detail::element_ops_of<T>::ops, capacity)) {}
+  /// A null handle.
+  template <class N>
+    requires std::same_as<N, std::nullptr_t>
+  channel(N) noexcept {}
+
+  operator send_channel<T>() const { return send_channel<T>(ref_, false); }
+  operator receive_channel<T>() const { return receive_channel<T>(ref_, false); }
+  const detail::channel_ref& ref() const noexcept { return ref_; }
+  friend bool operator==(const channel& a, const channel& b) noexcept { return a.ref_ == b.ref_; }
+
+ private:
+  detail::channel_ref ref_;
+};
+
+/// The two ends of a new channel.
+template <class T>
+struct channel_pair {
+  send_channel<T> tx;
+  receive_channel<T> rx;
+};
+
+/// A channel whose ends close it: auto [tx, rx] = make_channel<int>(64).
+template <class T>
+channel_pair<T> make_channel(std::size_t capacity = 0) {
+  const channel<T> c(capacity);
+  return {send_channel<T>(c.ref(), true), receive_channel<T>(c.ref(), true)};
+}
+
+}  // namespace runnel::inline RUNNEL_ABI

@@ -1,0 +1,111 @@
+// The compiled part of every channel: queue of elements, queues of waiters, one lock. The element's type is known
+// only through element_ops.
+#pragma once
+
+#include <runnel/detail/context_node.hpp>
+#include <runnel/error.hpp>
+
+#include <cstddef>
+#include <new>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace runnel::inline RUNNEL_ABI {
+
+/// How an operation on a channel ended.
+enum class channel_status : std::uint8_t { ok, would_block, timed_out, closed };
+
+namespace detail {
+
+struct element_ops {
+  std::size_t size;   ///< 0: empty elements, none is stored
+  std::size_t align;
+  bool nothrow_move;
+  void (*construct)(void* cell, void* value);    ///< move-constructs *value into raw memory
+  void (*deliver)(void* optional, void* value);  ///< emplaces the moved *value into a std::optional<T>
+  void (*destroy)(void* cell) noexcept;
+};
+
+template <class T>
+struct element_ops_of {
+  static constexpr bool stored = !(std::is_empty_v<T> && std::is_trivially_copyable_v<T> && std::is_default_constructible_v<T>);
+  static void construct(void* cell, void* value) {
+    if constexpr (stored) ::new (cell) T(std::move(*static_cast<T*>(value)));
+  }
+  static void deliver(void* optional, void* value) {
+    auto& o = *static_cast<std::optional<T>*>(optional);
+    if constexpr (stored) {
+      o.emplace(std::move(*static_cast<T*>(value)));
+    } else {
+      o.emplace();
+    }
+  }
+  static void destroy(void* cell) noexcept {
+    if constexpr (stored) static_cast<T*>(cell)->~T();
+  }
+  static constexpr element_ops ops{stored ? sizeof(T) : 0, alignof(T), std::is_nothrow_move_constructible_v<T>,
+                                   &construct, &deliver, &destroy};
+};
+
+class channel_core;
+channel_core* make_channel_core(const element_ops& ops, std::size_t capacity);
+
+/// What an operation may wait for.
+struct channel_wait {
+  bool block = true;
+  time_point deadline = never;
+  context_node* extra = nullptr;
+};
+
+// On a core that the caller holds a reference of.
+void channel_add_ref(channel_core*) noexcept;
+void channel_release(channel_core*) noexcept;
+/// Moves from *value only when it returns ok.
+channel_status channel_send(channel_core*, void* value, const channel_wait&);
+/// Emplaces into *optional when it returns ok.
+channel_status channel_receive(channel_core*, void* optional, const channel_wait&);
+bool channel_close(channel_core*) noexcept;
+std::size_t channel_size(channel_core*) noexcept;
+std::size_t channel_capacity(channel_core*) noexcept;
+bool channel_is_closed(channel_core*) noexcept;
+/// Ends that count for automatic closing.
+void channel_add_sender(channel_core*) noexcept;
+void channel_drop_sender(channel_core*) noexcept;
+void channel_add_receiver(channel_core*) noexcept;
+void channel_drop_receiver(channel_core*) noexcept;
+
+/// A handle's reference; null handles throw misuse when used.
+class channel_ref {
+ public:
+  channel_ref() noexcept = default;
+  /// Takes over the reference of a new core.
+  explicit channel_ref(channel_core* c) noexcept : core_(c) {}
+  static channel_ref share(channel_core* c) noexcept {
+    channel_add_ref(c);
+    return channel_ref(c);
+  }
+  channel_ref(const channel_ref& o) noexcept : core_(o.core_) {
+    if (core_) channel_add_ref(core_);
+  }
+  channel_ref(channel_ref&& o) noexcept : core_(std::exchange(o.core_, nullptr)) {}
+  channel_ref& operator=(channel_ref o) noexcept {
+    std::swap(core_, o.core_);
+    return *this;
+  }
+  ~channel_ref() {
+    if (core_) channel_release(core_);
+  }
+  channel_core* get() const {
+    if (!core_) throw_misuse("runnel::channel: operation on a null handle (default-constructed or moved from)");
+    return core_;
+  }
+  channel_core* peek() const noexcept { return core_; }
+  friend bool operator==(const channel_ref& a, const channel_ref& b) noexcept { return a.core_ == b.core_; }
+
+ private:
+  channel_core* core_ = nullptr;
+};
+
+}  // namespace detail
+}  // namespace runnel::inline RUNNEL_ABI

@@ -1,0 +1,118 @@
+// The compiled part of select: what a case is, and the algorithm.
+#pragma once
+
+#include <runnel/detail/channel_core.hpp>
+#include <runnel/detail/task_core.hpp>
+#include <runnel/sched/poller.hpp>
+
+#include <span>
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+/// One case. The functions are called with the lock of object() held, unless they say otherwise.
+class select_case {
+ public:
+  /// The object waited for; null: there is none (a time-out, `otherwise`). Without the lock.
+  virtual sched::wait_object* object() noexcept { return nullptr; }
+  virtual bool ready() { return false; }
+  /// Does it. False when it was not ready after all (who waited there is being woken by somebody else); ready() says so
+  /// from then on. May throw, with nothing changed.
+  virtual bool commit(sched::wake_list&) { return true; }
+  virtual void enqueue(sched::wait_node&) {}
+  virtual void dequeue(sched::wait_node&) noexcept {}
+  /// The parked select was ended by this case. Without the lock.
+  virtual void finish(sched::wait_node&) {}
+  /// Keeps the object for the length of a wait. Without the lock.
+  virtual void hold() noexcept {}
+  virtual void let_go() noexcept {}
+  /// When the case becomes ready by time.
+  virtual time_point deadline() const noexcept { return never; }
+
+  bool enabled = true;
+  bool otherwise = false;
+  sched::wait_node node;
+
+ protected:
+  select_case() noexcept = default;
+  select_case(const select_case&) = default;
+  ~select_case() = default;
+};
+
+/// The index of the case that took place. Throws what a commit throws, or canceled.
+std::size_t run_select(std::span<select_case* const> cases);
+
+class receive_case_core : public select_case {
+ public:
+  sched::wait_object* object() noexcept final;
+  bool ready() final;
+  bool commit(sched::wake_list&) final;
+  void enqueue(sched::wait_node&) final;
+  void dequeue(sched::wait_node&) noexcept final;
+  void finish(sched::wait_node&) final;
+  void hold() noexcept final;
+  void let_go() noexcept final;
+
+ protected:
+  channel_core* core_ = nullptr;
+  void* optional_ = nullptr;  ///< a std::optional<T>
+};
+
+class send_case_core : public select_case {
+ public:
+  sched::wait_object* object() noexcept final;
+  bool ready() final;
+  bool commit(sched::wake_list&) final;
+  void enqueue(sched::wait_node&) final;
+  void dequeue(sched::wait_node&) noexcept final;
+  void finish(sched::wait_node&) final;
+  void hold() noexcept final;
+  void let_go() noexcept final;
+
+ protected:
+  channel_core* core_ = nullptr;
+  void* value_ = nullptr;
+  channel_status status_ = channel_status::ok;
+  std::exception_ptr error_;  ///< of a move that a receiver made for this case
+};
+
+class done_case_core : public select_case {
+ public:
+  sched::wait_object* object() noexcept final { return node_.get(); }
+  bool ready() final { return node_->is_canceled(); }
+  bool commit(sched::wake_list&) final { return node_->state() != cancel_state::live; }
+  void finish(sched::wait_node&) final { static_cast<void>(node_->state()); }
+  void enqueue(sched::wait_node& n) final { node_->watch(n); }
+  void dequeue(sched::wait_node& n) noexcept final { node_->unwatch(n); }
+
+ protected:
+  explicit done_case_core(context_node& n) noexcept : node_(&n) {}
+  ref_ptr<context_node> node_;
+};
+
+class join_case_core : public select_case {
+ public:
+  sched::wait_object* object() noexcept final { return task_; }
+  bool ready() final;
+  void enqueue(sched::wait_node& n) final { task_->add_joiner(n); }
+  void dequeue(sched::wait_node& n) noexcept final { task_->remove_joiner(n); }
+  void finish(sched::wait_node&) final { task_->see_end(); }
+
+ protected:
+  explicit join_case_core(task_core* t) noexcept : task_(t) { enabled = t != nullptr; }
+  task_core* task_;
+};
+
+class readiness_case_core : public select_case {
+ public:
+  sched::wait_object* object() noexcept final { return &sched::poller_object(); }
+  bool ready() final { return sched::ready_now(fd_, what_); }
+  void enqueue(sched::wait_node& n) final;
+  void dequeue(sched::wait_node& n) noexcept final { sched::unwatch(fd_, what_, n); }
+
+ protected:
+  readiness_case_core(int fd, sched::readiness what) noexcept : fd_(fd), what_(what) {}
+  int fd_;
+  sched::readiness what_;
+};
+
+}  // namespace runnel::inline RUNNEL_ABI::detail

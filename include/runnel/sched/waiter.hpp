@@ -1,0 +1,153 @@
+// The one way to wait: whoever blocks, fiber or thread, for whatever reason, makes a `waiter` on its own stack,
+// links `wait_node`s of it into the `wait_queue`s of the objects it waits for, and parks.
+//
+// Guarantees
+//  - Exactly one party ends a wait. A grant, a cancellation and a time-out are all the same compare-exchange on
+//    the waiter's word (try_claim); the losers go away and nothing was consumed on their behalf.
+//  - The one who claimed a waiter owns its frame until it calls wake(), which is its last access.
+//
+// Protocol (who may touch what)
+//  1. A node is linked and unlinked under the lock of the object whose queue it stands in. Whoever holds that
+//     lock may read the node and try to claim its waiter: the waiting party cannot leave its frame before it has
+//     taken every such lock once more to unlink its nodes.
+//  2. After a successful claim the claimer may release the lock and still use waiter and node until wake().
+//  3. A waiter can be *held* for a moment (an element's move may throw): held waiters refuse claims but
+//     remember that one was missed; revert() then ends the wait with `retry`.
+//
+// No lost wake-up: the condition is tested and the node linked under the object's lock, and every change of the
+// condition takes the same lock before it looks for nodes. park() cannot miss wake(), because a fiber that is made
+// runnable while it still leaves its stack is only resumed once it has left it, and a thread's wake-up is a
+// permit that outlives the call.
+#pragma once
+
+#include <runnel/base/atomic.hpp>
+#include <runnel/base/clock.hpp>
+#include <runnel/base/intrusive_list.hpp>
+#include <runnel/base/raw_lock.hpp>
+
+#include <cstdint>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+struct agent;  // a fiber or a thread that may wait
+
+/// What ended a wait: a number chosen by the one who registered the node (a select case's index), or one of these.
+using claim_token = std::uint32_t;
+inline constexpr claim_token granted = 0;
+inline constexpr claim_token timed_out = 0x3fff'fff0;
+inline constexpr claim_token was_canceled = 0x3fff'fff1;
+inline constexpr claim_token retry = 0x3fff'fff2;
+
+/// Why a fiber or thread waits: what reports print. `names` in src/sched/waiter.cpp follows this order.
+enum class wait_reason : std::uint8_t {
+  none, channel_send, channel_receive, select, sleep, task_join, group_wait, group_slot, wait_group,
+  mutex_lock, blocking_call, fd_readable, fd_writable, root_join, after_func_stop,
+};
+const char* to_string(wait_reason) noexcept;
+
+class waiter {
+ public:
+  /// Belongs to the calling fiber or thread.
+  waiter() noexcept;
+  waiter(const waiter&) = delete;
+  waiter& operator=(const waiter&) = delete;
+
+  /// Ends the wait with `token`; false when somebody else did, or holds it.
+  bool try_claim(claim_token token) noexcept;
+  /// Keeps others from ending the wait until commit() or revert().
+  bool try_hold() noexcept;
+  void commit(claim_token token) noexcept;
+  /// Lets others end the wait again. True when one was refused meanwhile: the wait is then claimed with
+  /// `retry` and the caller must wake().
+  bool revert() noexcept;
+  /// Makes the waiting party run. Only after a claim, once; the waiter may be gone when it returns.
+  void wake() noexcept;
+  /// Makes it ready for another wait, after one that has ended and been unlinked everywhere.
+  void rearm() noexcept;
+  /// The token of the claim; only after park() has returned.
+  claim_token token() const noexcept;
+
+ private:
+  friend class wake_list;
+  friend claim_token park(waiter&, wait_reason, const void*, time_point) noexcept;
+  shim::atomic<std::uint32_t> word_{0};
+  agent* target_;
+  waiter* next_to_wake_ = nullptr;
+};
+
+struct wait_tag;
+/// One registration of a waiter with one object.
+struct wait_node : detail::list_hook<wait_tag> {
+  waiter* owner = nullptr;
+  claim_token token = granted;
+  void* slot = nullptr;    ///< what the operation brings or takes
+  std::uint64_t note = 0;  ///< for the object: an outcome, an amount
+
+  wait_node() noexcept = default;
+  wait_node(waiter& w, claim_token t = granted, void* s = nullptr) noexcept : owner(&w), token(t), slot(s) {}
+};
+
+/// The waiters of one object, first come first served. All calls under that object's lock.
+class wait_queue {
+ public:
+  bool empty() const noexcept { return list_.empty(); }
+  void push_back(wait_node& n) noexcept;
+  void push_front(wait_node& n) noexcept;
+  /// Unlinks n where it is still linked.
+  void remove(wait_node& n) noexcept;
+  /// Unlinks and claims the first that can be claimed (with its node's token); null when there is none.
+  wait_node* claim_front() noexcept;
+  /// The same with a token of the caller's choice.
+  wait_node* claim_front_as(claim_token token) noexcept;
+  /// The same, but holds it: the caller commits or reverts.
+  wait_node* hold_front() noexcept;
+  wait_node* front() noexcept { return list_.front(); }
+
+ private:
+  detail::intrusive_list<wait_node, wait_tag> list_;
+};
+
+/// Claimed waiters, woken in order once the locks are released.
+class wake_list {
+ public:
+  wake_list() noexcept = default;
+  wake_list(const wake_list&) = delete;
+  wake_list& operator=(const wake_list&) = delete;
+  void push(waiter& w) noexcept;
+  /// Claims every waiter of the queue and takes them over.
+  void claim_all(wait_queue& q) noexcept;
+  void wake_all() noexcept;
+
+ private:
+  waiter* first_ = nullptr;
+  waiter* last_ = nullptr;
+};
+
+/// Suspends the caller until w has been claimed and woken; with a deadline, claims it itself at that instant
+/// with `timed_out`. Returns the token of the claim.
+/// - blocks: until the wake-up
+/// - cancel: ignores; see detail::context_node's wait() for the form that observes contexts
+/// - threads: any, the one that made w
+claim_token park(waiter& w, wait_reason reason, const void* object, time_point deadline = never) noexcept;
+
+/// Lets the other runnable fibers go first.
+void yield_turn() noexcept;
+
+/// Counts one completed operation against the caller's turn; yields when the turn is used up, so that a loop over
+/// operations that are always ready does not keep a worker for itself.
+void spend_turn() noexcept;
+
+/// An object that can be waited for: its lock, and the number by which select orders several of them.
+struct wait_object {
+  wait_object() noexcept;
+  wait_object(const wait_object&) = delete;
+  wait_object& operator=(const wait_object&) = delete;
+
+  detail::raw_lock lock;
+  std::uint64_t const order;
+};
+
+/// Live registrations in wait queues; counted in checked builds, else 0.
+std::int64_t registered_nodes() noexcept;
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

@@ -1,0 +1,64 @@
+#include "base/futex.hpp"
+
+#include "base/last_errno.hpp"
+
+#include <runnel/base/raw_lock.hpp>
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+namespace {
+shim::atomic<std::uint64_t> wakes{0};
+
+long futex(const void* address, int op, std::uint32_t value, const timespec* until) noexcept {
+  return syscall(SYS_futex, address, op | FUTEX_PRIVATE_FLAG, value, until, nullptr, FUTEX_BITSET_MATCH_ANY);
+}
+}  // namespace
+
+bool futex_wait(const shim::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) noexcept {
+  if (deadline == never) {
+    futex(word.address(), FUTEX_WAIT_BITSET, expected, nullptr);
+    return true;
+  }
+  // WAIT_BITSET takes an absolute instant of CLOCK_MONOTONIC, which is what std::chrono::steady_clock counts.
+  const auto since = deadline.time_since_epoch();
+  const auto whole = std::chrono::floor<std::chrono::seconds>(since);
+  if (since.count() < 0) return false;
+  timespec until{};
+  until.tv_sec = static_cast<time_t>(whole.count());
+  until.tv_nsec = static_cast<long>(std::chrono::nanoseconds(since - whole).count());
+  return futex(word.address(), FUTEX_WAIT_BITSET, expected, &until) == 0 || last_errno() != ETIMEDOUT;
+}
+
+void futex_wake(const shim::atomic<std::uint32_t>& word, int count) noexcept {
+  count_kernel_wake();
+  futex(word.address(), FUTEX_WAKE_BITSET, static_cast<std::uint32_t>(count), nullptr);
+}
+
+std::uint64_t kernel_wakes() noexcept {
+  return wakes.load(shim::order::relaxed);  // relaxed: a statistic
+}
+void count_kernel_wake() noexcept {
+  wakes.fetch_add(1, shim::order::relaxed);  // relaxed: a statistic
+}
+
+void raw_lock::lock_slow() noexcept {
+  for (int i = 0; i < 100; ++i) {
+    // relaxed: a hint, rechecked by try_lock()
+    if (word_.load(shim::order::relaxed) == free && try_lock()) return;
+    shim::spin_pause();
+  }
+  // acquire: pairs with unlock(). The word stays `contended` while anybody may sleep on it, so that the unlock
+  // of every owner after us wakes one: no wake-up is lost.
+  while (word_.exchange(contended, shim::order::acquire) != free) futex_wait(word_, contended);
+}
+
+void raw_lock::wake_one() noexcept { futex_wake(word_, 1); }
+
+}  // namespace runnel::inline RUNNEL_ABI::detail

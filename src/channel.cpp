@@ -1,0 +1,314 @@
+#include "channel.hpp"
+
+#include "fiber/sanitizer.hpp"
+
+#include <runnel/error.hpp>
+
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+using sanitizer::hb_acquire;
+using sanitizer::hb_release;
+
+// ---- under the lock --------------------------------------------------------------------------------------------
+
+bool channel_core::send_ready() const noexcept {
+  return closed_ || !receivers_.empty() || buffer_.size() < capacity_;
+}
+bool channel_core::receive_ready() const noexcept { return closed_ || buffer_.size() != 0 || !senders_.empty(); }
+
+channel_status channel_core::try_send_locked(void* value, sched::wake_list& woken) {
+  if (closed_) {
+    hb_acquire(this);
+    return channel_status::closed;
+  }
+  while (sched::wait_node* n = ops_.nothrow_move ? receivers_.claim_front() : receivers_.hold_front()) {
+    hb_acquire(n->slot);
+    if (ops_.nothrow_move) {
+      ops_.deliver(n->slot, value);
+    } else {
+      try {
+        ops_.deliver(n->slot, value);
+      } catch (...) {
+        // The receiver goes on waiting, at its place; unless it was refused an end meanwhile.
+        if (n->owner->revert()) {
+          woken.push(*n->owner);
+        } else {
+          receivers_.push_front(*n);
+        }
+        throw;
+      }
+      n->owner->commit(n->token);
+    }
+    hb_release(n->slot);
+    n->note = completed;
+    woken.push(*n->owner);
+    return channel_status::ok;
+  }
+  if (buffer_.size() >= capacity_) return channel_status::would_block;
+  void* cell = buffer_.back();
+  const void* mark = buffer_.back_mark(cell);
+  hb_acquire(mark);
+  ops_.construct(cell, value);
+  hb_release(mark);
+  buffer_.pushed();
+  return channel_status::ok;
+}
+
+/// Moves the oldest buffered element to *optional. The move may throw: then it stays.
+void channel_core::take_front(void* optional) {
+  void* cell = buffer_.front();
+  const void* mark = buffer_.front_mark();
+  hb_acquire(mark);
+  ops_.deliver(optional, cell);
+  ops_.destroy(cell);
+  hb_release(mark);
+  buffer_.popped();
+}
+
+/// The buffer has room: the first waiting sender's value goes in. A move that throws is that sender's.
+void channel_core::admit_waiting_sender(sched::wake_list& woken) noexcept {
+  while (sched::wait_node* n = senders_.claim_front()) {
+    bool moved = true;
+    hb_acquire(n->slot);
+    try {
+      void* cell = buffer_.back();
+      const void* mark = buffer_.back_mark(cell);
+      hb_acquire(mark);
+      ops_.construct(cell, n->slot);
+      hb_release(mark);
+      buffer_.pushed();
+      n->note = completed;
+    } catch (...) {
+      moved = false;
+      *reinterpret_cast<std::exception_ptr*>(n->note) = std::current_exception();
+      n->note = move_threw;
+    }
+    hb_release(n->slot);
+    woken.push(*n->owner);
+    if (moved) return;
+  }
+}
+
+channel_status channel_core::try_receive_locked(void* optional, sched::wake_list& woken) {
+  if (buffer_.size() != 0) {
+    take_front(optional);
+    admit_waiting_sender(woken);
+    return channel_status::ok;
+  }
+  while (sched::wait_node* n = ops_.nothrow_move ? senders_.claim_front() : senders_.hold_front()) {
+    hb_acquire(n->slot);
+    if (ops_.nothrow_move) {
+      ops_.deliver(optional, n->slot);
+    } else {
+      try {
+        ops_.deliver(optional, n->slot);
+      } catch (...) {
+        if (n->owner->revert()) {
+          woken.push(*n->owner);
+        } else {
+          senders_.push_front(*n);
+        }
+        throw;
+      }
+      n->owner->commit(n->token);
+    }
+    hb_release(n->slot);
+    n->note = completed;
+    woken.push(*n->owner);
+    return channel_status::ok;
+  }
+  if (closed_) {
+    hb_acquire(this);
+    return channel_status::closed;
+  }
+  return channel_status::would_block;
+}
+
+void channel_core::enqueue_sender(sched::wait_node& n, void* value, std::exception_ptr& error) noexcept {
+  n.slot = value;
+  n.note = reinterpret_cast<std::uintptr_t>(&error);
+  hb_release(value);
+  senders_.push_back(n);
+}
+void channel_core::enqueue_receiver(sched::wait_node& n, void* optional) noexcept {
+  n.slot = optional;
+  hb_release(optional);
+  receivers_.push_back(n);
+}
+
+channel_status channel_core::finish_send(sched::wait_node& n, std::exception_ptr& error) {
+  hb_acquire(n.slot);
+  if (n.note == saw_close) {
+    hb_acquire(this);
+    return channel_status::closed;
+  }
+  if (n.note == move_threw) std::rethrow_exception(std::exchange(error, nullptr));
+  return channel_status::ok;
+}
+channel_status channel_core::finish_receive(sched::wait_node& n) noexcept {
+  hb_acquire(n.slot);
+  if (n.note == completed) return channel_status::ok;
+  hb_acquire(this);
+  return channel_status::closed;
+}
+
+// ---- whole operations ------------------------------------------------------------------------------------------
+
+bool channel_core::close() noexcept {
+  sched::wake_list woken;
+  {
+    raw_guard hold(lock);
+    if (closed_) return false;
+    hb_release(this);
+    closed_ = true;
+    for (sched::wait_queue* q : {&senders_, &receivers_}) {
+      while (sched::wait_node* n = q->claim_front()) {
+        n->note = saw_close;
+        woken.push(*n->owner);
+      }
+    }
+  }
+  woken.wake_all();
+  return true;
+}
+
+void channel_core::drop_sender() noexcept {
+  // acq_rel: what every sender did happens before the close
+  if (counted_senders.fetch_sub(1, shim::order::acq_rel) == 1) close();
+}
+
+void channel_core::drop_receiver() noexcept {
+  // acq_rel: as above
+  if (counted_receivers.fetch_sub(1, shim::order::acq_rel) != 1) return;
+  close();
+  element_queue left(ops_, capacity_);  // destroyed outside the lock: a destructor may use other handles
+  raw_guard hold(lock);
+  left.take_all(buffer_);
+}
+
+std::size_t channel_core::size() noexcept {
+  raw_guard hold(lock);
+  return buffer_.size();
+}
+bool channel_core::is_closed() noexcept {
+  raw_guard hold(lock);
+  if (closed_) hb_acquire(this);
+  return closed_;
+}
+
+channel_core* make_channel_core(const element_ops& ops, std::size_t capacity) {
+  if (ops.size && capacity > std::numeric_limits<std::ptrdiff_t>::max() / ops.size)
+    throw std::length_error("runnel::channel: a capacity of " + std::to_string(capacity) +
+                            " elements exceeds the address space; give a smaller one");
+  return new channel_core(ops, capacity);
+}
+
+void channel_add_ref(channel_core* c) noexcept {
+  c->refs.fetch_add(1, shim::order::relaxed);  // relaxed: the caller has a reference already
+}
+void channel_release(channel_core* c) noexcept {
+  hb_release(&c->refs);
+  // acq_rel: what every holder did happens before the destruction
+  if (c->refs.fetch_sub(1, shim::order::acq_rel) != 1) return;
+  hb_acquire(&c->refs);
+  delete c;
+}
+
+channel_status channel_send(channel_core* c, void* value, const channel_wait& how) {
+  if (how.block) check_canceled(how.extra);
+  sched::waiter w;
+  sched::wake_list woken;
+  sched::wait_node n(w);
+  std::exception_ptr error;
+  channel_ref parked;  // keeps the channel while this operation waits
+  for (;;) {
+    channel_status s;
+    {
+      raw_guard hold(c->lock);
+      try {
+        s = c->try_send_locked(value, woken);
+      } catch (...) {
+        hold.unlock();
+        woken.wake_all();
+        throw;
+      }
+      if (s == channel_status::would_block && how.block) {
+        parked = channel_ref::share(c);
+        c->enqueue_sender(n, value, error);
+      }
+    }
+    // After the hand-off neither handle nor channel is touched: the receiver may have destroyed both.
+    if (s != channel_status::would_block || !how.block) {
+      woken.wake_all();
+      if (how.block) sched::spend_turn();
+      return s;
+    }
+    const sched::claim_token t = wait(w, sched::wait_reason::channel_send, c, how.deadline, how.extra);
+    if (t == sched::granted) return c->finish_send(n, error);
+    {
+      raw_guard hold(c->lock);
+      c->remove_sender(n);
+    }
+    if (t == sched::timed_out) return channel_status::timed_out;
+    if (t == sched::was_canceled) throw_wait_canceled(how.extra);
+    w.rearm();  // retry
+  }
+}
+
+channel_status channel_receive(channel_core* c, void* optional, const channel_wait& how) {
+  if (how.block) check_canceled(how.extra);
+  sched::waiter w;
+  sched::wake_list woken;
+  sched::wait_node n(w);
+  channel_ref parked;  // keeps the channel while this operation waits
+  for (;;) {
+    channel_status s;
+    {
+      raw_guard hold(c->lock);
+      try {
+        s = c->try_receive_locked(optional, woken);
+      } catch (...) {
+        hold.unlock();
+        woken.wake_all();
+        throw;
+      }
+      if (s == channel_status::would_block && how.block) {
+        parked = channel_ref::share(c);
+        c->enqueue_receiver(n, optional);
+      }
+    }
+    if (s != channel_status::would_block || !how.block) {
+      woken.wake_all();
+      if (how.block) sched::spend_turn();
+      return s;
+    }
+    const sched::claim_token t = wait(w, sched::wait_reason::channel_receive, c, how.deadline, how.extra);
+    if (t == sched::granted) return c->finish_receive(n);
+    {
+      raw_guard hold(c->lock);
+      c->remove_receiver(n);
+    }
+    if (t == sched::timed_out) return channel_status::timed_out;
+    if (t == sched::was_canceled) throw_wait_canceled(how.extra);
+    w.rearm();  // retry
+  }
+}
+
+bool channel_close(channel_core* c) noexcept { return c->close(); }
+std::size_t channel_size(channel_core* c) noexcept { return c->size(); }
+std::size_t channel_capacity(channel_core* c) noexcept { return c->capacity(); }
+bool channel_is_closed(channel_core* c) noexcept { return c->is_closed(); }
+void channel_add_sender(channel_core* c) noexcept {
+  c->counted_senders.fetch_add(1, shim::order::relaxed);  // relaxed: the caller has a counted one, or is the first
+}
+void channel_drop_sender(channel_core* c) noexcept { c->drop_sender(); }
+void channel_add_receiver(channel_core* c) noexcept {
+  c->counted_receivers.fetch_add(1, shim::order::relaxed);  // relaxed: as above
+}
+void channel_drop_receiver(channel_core* c) noexcept { c->drop_receiver(); }
+
+}  // namespace runnel::inline RUNNEL_ABI::detail

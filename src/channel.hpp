@@ -1,0 +1,72 @@
+// The core of a channel, for channel.cpp and select.cpp.
+//
+// Invariants (under the lock)
+//  1. Receivers wait only while no element is buffered and no sender waits; senders wait only while the buffer is full
+//     (always, at capacity 0) and no receiver waits. So at least one of the two queues is empty.
+//  2. Once closed, nobody waits, and nothing is added to the buffer.
+//  3. A waiting sender's value stays in its own frame until a receiver takes it; a waiting receiver's optional is
+//     written by the sender, in the receiver's frame. Both frames stand still until the wake-up (waiter.hpp).
+//  4. With all counted receivers gone the buffer is empty and every send finds the channel closed.
+// Order: first come, first served, for values and for both queues: a receive that takes a buffered value moves the first
+// waiting sender's value into the buffer within the same critical section, so no newcomer can overtake it.
+// No lost wake-up: see waiter.hpp; every operation looks and enqueues within one critical section.
+// Elements are moved under the lock: an element's move must not use the channel. They are destroyed outside of it.
+// Happens-before for TSan: per buffer cell and per hand-off slot, as the Go memory model promises (the k-th send before
+// the k-th receive, the k-th receive before the send k + capacity), and from close to who sees it; not between senders.
+// Source: the Go runtime's channel (src/runtime/chan.go).
+#pragma once
+
+#include "element_queue.hpp"
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+// What happened to a waiting party, in wait_node::note; what a receiver's attempt threw is beside the value, in the
+// sender's frame.
+constexpr std::uint64_t completed = 0, saw_close = 1, move_threw = 2;
+
+class channel_core : public sched::wait_object {
+ public:
+  channel_core(const element_ops& ops, std::size_t capacity) noexcept
+      : ops_(ops), capacity_(capacity), buffer_(ops, capacity) {}
+
+  // Under the lock; `woken` is woken by the caller after it has released all locks.
+  /// ok, closed or would_block. Throws what the element's move throws, with nothing changed.
+  channel_status try_send_locked(void* value, sched::wake_list& woken);
+  channel_status try_receive_locked(void* optional, sched::wake_list& woken);
+  bool send_ready() const noexcept;
+  bool receive_ready() const noexcept;
+  /// `error` receives what a move on the sender's behalf throws.
+  void enqueue_sender(sched::wait_node& n, void* value, std::exception_ptr& error) noexcept;
+  void enqueue_receiver(sched::wait_node& n, void* optional) noexcept;
+  void remove_sender(sched::wait_node& n) noexcept { senders_.remove(n); }
+  void remove_receiver(sched::wait_node& n) noexcept { receivers_.remove(n); }
+
+  /// After a wake-up that granted n: what happened. Throws what the hand-off threw on this side's behalf.
+  channel_status finish_send(sched::wait_node& n, std::exception_ptr& error);
+  channel_status finish_receive(sched::wait_node& n) noexcept;
+
+  bool close() noexcept;
+  void drop_sender() noexcept;
+  void drop_receiver() noexcept;
+
+  std::size_t size() noexcept;
+  std::size_t capacity() const noexcept { return capacity_; }
+  bool is_closed() noexcept;
+
+  shim::atomic<std::uint32_t> refs{1};
+  shim::atomic<std::uint32_t> counted_senders{0};
+  shim::atomic<std::uint32_t> counted_receivers{0};
+
+ private:
+  void take_front(void* optional);
+  void admit_waiting_sender(sched::wake_list& woken) noexcept;
+
+  const element_ops& ops_;
+  const std::size_t capacity_;
+  element_queue buffer_;
+  sched::wait_queue senders_;
+  sched::wait_queue receivers_;
+  bool closed_ = false;
+};
+
+}  // namespace runnel::inline RUNNEL_ABI::detail

@@ -1,0 +1,123 @@
+// Everything the library tells ASan, TSan, LeakSanitizer and Valgrind, and nothing of it elsewhere.
+//
+// TSan: the library's own sources are compiled without instrumentation; its atomics and locks are invisible, and
+// a switch of fibers is announced without an edge (no_sync). The only happens-before edges that TSan sees are
+// those that public objects promise, announced by hb_release / hb_acquire. So a race between two fibers that
+// shared a worker or a channel's lock is still a race.
+// TSan has no notion of a stack that is used again by another fiber: under it a stack is mapped afresh for each
+// fiber (fresh_stacks), so that the shadow of the old one is gone.
+#pragma once
+
+#include <runnel/base/abi.hpp>
+
+#include <cstddef>
+
+#if defined(RUNNEL_ASAN)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
+#endif
+#if defined(RUNNEL_TSAN)
+extern "C" {
+void __tsan_acquire(void*);
+void __tsan_release(void*);
+void* __tsan_get_current_fiber();
+void* __tsan_create_fiber(unsigned);
+void __tsan_destroy_fiber(void*);
+void __tsan_switch_to_fiber(void*, unsigned);
+void __tsan_set_fiber_name(void*, const char*);
+}
+#endif
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define RUNNEL_VALGRIND 1
+#endif
+
+namespace runnel::inline RUNNEL_ABI::detail::sanitizer {
+
+/// What a sanitizer knows of one stack: a fiber's or a worker's own.
+struct context {
+#if defined(RUNNEL_ASAN)
+  void* fake_stack = nullptr;
+  const void* bottom = nullptr;
+  std::size_t size = 0;
+#endif
+#if defined(RUNNEL_TSAN)
+  void* tsan = nullptr;
+#endif
+};
+
+#if defined(RUNNEL_TSAN)
+inline constexpr bool fresh_stacks = true;
+#else
+inline constexpr bool fresh_stacks = false;
+#endif
+
+/// The calling thread's own stack.
+inline void adopt_thread([[maybe_unused]] context& c) noexcept {
+#if defined(RUNNEL_TSAN)
+  c.tsan = __tsan_get_current_fiber();
+#endif
+}
+/// A new fiber on [bottom, bottom + size). Under TSan the creator happens before the fiber.
+inline void create([[maybe_unused]] context& c, [[maybe_unused]] void* bottom, [[maybe_unused]] std::size_t size,
+                   [[maybe_unused]] const char* name) noexcept {
+#if defined(RUNNEL_ASAN)
+  __asan_unpoison_memory_region(bottom, size);
+  c.fake_stack = nullptr;
+  c.bottom = bottom;
+  c.size = size;
+#endif
+#if defined(RUNNEL_TSAN)
+  c.tsan = __tsan_create_fiber(0);
+  if (name) __tsan_set_fiber_name(c.tsan, name);
+#endif
+}
+/// The fiber has ended and is not the current one.
+inline void destroy([[maybe_unused]] context& c) noexcept {
+#if defined(RUNNEL_TSAN)
+  __tsan_destroy_fiber(c.tsan);
+  c.tsan = nullptr;
+#endif
+}
+/// Right before the switch. `last`: the stack left is never entered again.
+inline void before_switch([[maybe_unused]] context& from, [[maybe_unused]] context& to,
+                          [[maybe_unused]] bool last) noexcept {
+#if defined(RUNNEL_ASAN)
+  __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack, to.bottom, to.size);
+#endif
+#if defined(RUNNEL_TSAN)
+  __tsan_switch_to_fiber(to.tsan, 1 /* no synchronization */);
+#endif
+}
+/// First thing after the switch, on the new stack; learns the bounds of the stack that was left.
+inline void after_switch([[maybe_unused]] context& self, [[maybe_unused]] context& left) noexcept {
+#if defined(RUNNEL_ASAN)
+  __sanitizer_finish_switch_fiber(self.fake_stack, &left.bottom, &left.size);
+#endif
+}
+inline void register_stack([[maybe_unused]] void* bottom, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(RUNNEL_VALGRIND)
+  [[maybe_unused]] auto id = VALGRIND_STACK_REGISTER(bottom, static_cast<char*>(bottom) + size);
+#endif
+}
+/// Memory that the library maps itself and that may hold the only pointer to something.
+inline void register_root([[maybe_unused]] void* start, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(RUNNEL_ASAN)
+  __lsan_register_root_region(start, size);
+#endif
+}
+
+/// What the caller did so far happens before whatever follows an hb_acquire of the same address.
+inline void hb_release([[maybe_unused]] const void* address) noexcept {
+#if defined(RUNNEL_TSAN)
+  __tsan_release(const_cast<void*>(address));
+#endif
+}
+inline void hb_acquire([[maybe_unused]] const void* address) noexcept {
+#if defined(RUNNEL_TSAN)
+  __tsan_acquire(const_cast<void*>(address));
+#endif
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::detail::sanitizer

@@ -1,0 +1,240 @@
+#include <runnel/go.hpp>
+
+#include <runnel/base/assert.hpp>
+
+#include "sched/blocking_pool.hpp"
+#include "sched/runtime.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+using sanitizer::hb_acquire;
+using sanitizer::hb_release;
+
+namespace {
+shim::atomic<unhandled_hook> hook{nullptr};
+
+fiber_info describe_this_fiber() noexcept {
+  const sched::agent& a = sched::this_agent();
+  if (!a.is_fiber) return {};
+  const auto& f = static_cast<const sched::fiber&>(a);
+  return {f.id, f.name, f.spawned_at.file, f.spawned_at.line};
+}
+
+/// For a person: the type is lost, the text is what there is.
+void report_exception(const std::exception_ptr& e) noexcept {
+  try {
+    std::rethrow_exception(e);
+  } catch (const std::exception& x) {
+    report("an exception that nobody took: %s", x.what());
+  } catch (...) {
+    report("an exception that nobody took, not derived from std::exception");
+  }
+}
+}  // namespace
+
+fiber_frame::fiber_frame(context_node& ambient) noexcept { sched::this_agent().ambient = &ambient; }
+fiber_frame::~fiber_frame() { sched::destroy_locals(sched::this_agent()); }
+
+void deliver_unhandled(std::exception_ptr e) noexcept {
+  // acquire: pairs with set_unhandled_hook()
+  if (unhandled_hook h = hook.load(shim::order::acquire)) {
+    h(std::move(e), describe_this_fiber());
+  } else {
+    report_exception(e);
+  }
+}
+
+// ---- task_core -------------------------------------------------------------------------------------------------
+
+task_core::task_core(body_function body, ambient_parents parents) noexcept
+    : context_node(parents.cancel, parents.values), body_(body) {
+  job::run = &run_on_fiber;
+  job::finished = &after_fiber;
+}
+
+void task_core::start(const start_options& o, escape e) {
+  escape_ = e;
+  sched::fiber* f = sched::reserve_fiber(o.stack, o.name, o.at);
+  add_ref();  // the fiber's
+  hb_release(&joiners_);
+  sched::start_fiber(f, *this);
+}
+
+void task_core::run_on_fiber(sched::job& j) noexcept {
+  auto& c = static_cast<task_core&>(j);
+  hb_acquire(&c.joiners_);
+  {
+    fiber_frame frame(c);
+    try {
+      c.body_(c);
+    } catch (const canceled& e) {
+      c.outcome_ = c.below(&node_of(e.origin())) ? outcome::canceled : outcome::failed;
+      if (c.outcome_ == outcome::failed) c.error_ = std::current_exception();
+    } catch (...) {
+      c.outcome_ = outcome::failed;
+      c.error_ = std::current_exception();
+      // acquire: pairs with set_unhandled_hook(). Here, so that the exception is the current one.
+      if (c.escape_ == escape::terminate && !hook.load(shim::order::acquire)) {
+        report_exception(c.error_);
+        std::terminate();
+      }
+    }
+    if (c.escape_ == escape::terminate && c.error_) deliver_unhandled(std::exchange(c.error_, nullptr));
+  }
+  hb_release(&c.joiners_);
+}
+
+void task_core::after_fiber(sched::job& j) noexcept {
+  auto& c = static_cast<task_core&>(j);
+  sched::wake_list woken;
+  {
+    raw_guard hold(c.lock);
+    c.done_ = true;
+    woken.claim_all(c.joiners_);
+  }
+  woken.wake_all();
+  c.release_ref();
+}
+
+void task_core::see_end() noexcept { hb_acquire(&joiners_); }
+
+bool task_core::done() noexcept {
+  raw_guard hold(lock);
+  if (done_) see_end();
+  return done_;
+}
+
+void task_core::join() {
+  check_canceled();
+  sched::waiter w;
+  sched::wait_node n(w);
+  {
+    raw_guard hold(lock);
+    if (done_) {
+      see_end();
+      return;
+    }
+    joiners_.push_back(n);
+  }
+  if (wait(w, sched::wait_reason::task_join, this) == sched::was_canceled) {
+    {
+      raw_guard hold(lock);
+      joiners_.remove(n);
+    }
+    throw_wait_canceled();
+  }
+  see_end();
+}
+
+void task_core::join_shielded() noexcept {
+  ambient_scope shield(nullptr);
+  join();
+}
+
+void task_core::rethrow() {
+  if (outcome_ == outcome::canceled) throw task_canceled();
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void task_core::drop_error() noexcept {
+  if (error_ && std::uncaught_exceptions() == 0) deliver_unhandled(std::exchange(error_, nullptr));
+  error_ = nullptr;
+}
+
+// ---- blocking --------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct pool_call : sched::blocking_job {
+  explicit pool_call(blocking_call& c) noexcept : call(c) { blocking_job::run = &on_thread; }
+  static void on_thread(sched::blocking_job& j) noexcept {
+    auto& p = static_cast<pool_call&>(j);
+    hb_acquire(&p);
+    p.call.invoke();
+    hb_release(&p);
+    sched::wake_list woken;
+    {
+      raw_guard hold(p.object.lock);
+      p.done = true;
+      woken.claim_all(p.waiters);
+    }
+    woken.wake_all();  // touches the waiters it has claimed, and no longer p
+  }
+  bool finished_or_enqueue(sched::wait_node& n) noexcept {
+    raw_guard hold(object.lock);
+    if (done) return true;
+    waiters.push_back(n);
+    return false;
+  }
+  void remove(sched::wait_node& n) noexcept {
+    raw_guard hold(object.lock);
+    waiters.remove(n);
+  }
+
+  blocking_call& call;
+  sched::wait_object object;
+  sched::wait_queue waiters;
+  bool done = false;
+};
+
+}  // namespace
+
+void run_blocking(blocking_call& c) {
+  check_canceled();
+  pool_call p(c);
+  hb_release(&p);
+  sched::submit_blocking(p);
+  sched::waiter w;
+  sched::wait_node n(w);
+  if (!p.finished_or_enqueue(n) && wait(w, sched::wait_reason::blocking_call, nullptr) == sched::was_canceled) {
+    p.remove(n);
+    if (sched::withdraw_blocking(p)) throw_wait_canceled();
+    c.request_stop();
+    sched::waiter again;
+    sched::wait_node last(again);
+    if (!p.finished_or_enqueue(last)) sched::park(again, sched::wait_reason::blocking_call, nullptr);
+  }
+  hb_acquire(&p);
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::detail
+
+namespace runnel::inline RUNNEL_ABI {
+
+unhandled_hook set_unhandled_hook(unhandled_hook h) noexcept {
+  return detail::hook.exchange(h, shim::order::acq_rel);  // acq_rel: hands what the hook uses to who calls it
+}
+
+void yield() {
+  detail::check_canceled();
+  sched::yield_turn();
+}
+
+namespace this_fiber {
+
+id get_id() noexcept {
+  const sched::agent& a = sched::this_agent();
+  return a.is_fiber ? static_cast<const sched::fiber&>(a).id : 0;
+}
+
+void set_name(std::string_view name) noexcept {
+  sched::agent& a = sched::this_agent();
+  if (!a.is_fiber) return;
+  auto& f = static_cast<sched::fiber&>(a);
+  const std::size_t n = std::min(name.size(), sched::fiber::name_bytes - 1);
+  if (n) std::memcpy(f.name, name.data(), n);
+  f.name[n] = '\0';
+}
+
+bool in_fiber() noexcept { return sched::this_agent().is_fiber; }
+
+void checkpoint() {
+  detail::check_canceled();
+  sched::spend_turn();
+}
+
+}  // namespace this_fiber
+}  // namespace runnel::inline RUNNEL_ABI

@@ -1,0 +1,82 @@
+// An agent is whoever may wait: a fiber, or a thread of the process.
+//
+// Both descriptors are type-stable: their memory is never freed, so that a waker which comes late (a futex wake
+// after the waiter has gone on) touches nothing that was reused for something else.
+#pragma once
+
+#include "fiber/sanitizer.hpp"
+
+#include <runnel/base/source_location.hpp>
+#include <runnel/fiber/stack.hpp>
+#include <runnel/sched/job.hpp>
+#include <runnel/sched/waiter.hpp>
+
+#include <cstdint>
+
+namespace runnel::inline RUNNEL_ABI::detail {
+class context_node;
+struct ambient_scope;
+struct fiber_local_value;
+}  // namespace runnel::inline RUNNEL_ABI::detail
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+struct agent {
+  explicit agent(bool fiber) noexcept : is_fiber(fiber) {}
+
+  const bool is_fiber;
+  // Owner only: the fields of the cancellation layer (src/context.cpp), which the scheduler does not interpret.
+  detail::context_node* ambient = nullptr;  ///< null: the background
+  detail::ambient_scope* innermost = nullptr;
+  std::uint32_t shields = 0;
+  std::uint32_t swallowed = 0;  ///< cancellations in a row that did not end anything
+  detail::fiber_local_value* locals = nullptr;
+  // Written by the owner before and after a wait, read by reports at any time.
+  shim::atomic<wait_reason> reason{wait_reason::none};
+  shim::atomic<const void*> object{nullptr};
+  shim::atomic<bool> timed{false};  ///< the wait has a deadline
+};
+
+enum class fiber_state : std::uint8_t { unused, reserved, runnable, running, parked, abandoned };
+
+struct fiber : agent {
+  fiber() noexcept : agent(true) {}
+
+  static constexpr std::size_t name_bytes = 32;
+
+  // The stack pointer while the fiber is off its stack; null while it runs or still leaves. Stored by
+  // runnel_switch as its last access to the stack (release), acquired and cleared by the worker that resumes it.
+  shim::atomic<void*> saved_sp{nullptr};
+  fiber* next = nullptr;  ///< link of the injection queue or the free list, under that list's lock
+  job* work = nullptr;
+  // Saved by the fiber itself before it leaves, restored by the worker that resumes it.
+  void* caught_exceptions = nullptr;
+  unsigned uncaught_exceptions = 0;
+  int saved_errno = 0;
+  detail::sanitizer::context sanitizer;
+
+  std::byte* stack_bottom = nullptr;  ///< lowest usable byte, above the guard
+  std::byte* stack_top = nullptr;
+  stack_class size_class = stack_class::standard;
+
+  // For reports; written before the fiber is made runnable, or by the fiber itself.
+  shim::atomic<fiber_state> state{fiber_state::unused};
+  std::uint64_t id = 0;
+  detail::site spawned_at;
+  char name[name_bytes] = {};
+};
+
+struct thread_agent : agent {
+  thread_agent() noexcept : agent(false) {}
+
+  shim::atomic<std::uint32_t> permit{0};  ///< 1: woken and not yet seen
+  thread_agent* next = nullptr;           ///< pool link
+};
+
+/// Destroys the fiber-local values of the caller, which is `a`.
+void destroy_locals(agent& a) noexcept;
+
+/// The calling fiber, else the calling thread. Never inlined: a fiber may be on another thread after any wait.
+[[gnu::noinline]] agent& this_agent();
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

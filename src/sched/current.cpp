@@ -1,0 +1,96 @@
+// The thread-locals of the library, all of them, behind calls that are never inlined: a fiber may be on another
+// thread after any wait, and a compiler may keep a thread-local's address for a whole function.
+#include "base/last_errno.hpp"
+#include "sched/worker.hpp"
+
+#include <runnel/base/random.hpp>
+
+#include <pthread.h>
+
+#include <new>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+namespace {
+
+thread_local worker* current_worker = nullptr;
+thread_local thread_agent* current_thread = nullptr;
+thread_local std::uint64_t random_state = 0;
+
+// Descriptors of threads are pooled and never freed (agent.hpp).
+detail::raw_lock pool_lock;
+thread_agent* pool = nullptr;
+
+// A pthread key and not a thread_local with a destructor: the key's destructor runs after those of all
+// thread_locals, so that a thread may still wait in them.
+void give_back(void* p) noexcept {
+  auto* a = static_cast<thread_agent*>(p);
+  current_thread = a;  // destructors may ask for it
+  destroy_locals(*a);
+  current_thread = nullptr;
+  detail::raw_guard hold(pool_lock);
+  a->next = pool;
+  pool = a;
+}
+pthread_key_t exit_key() {
+  static const pthread_key_t key = [] {
+    pthread_key_t k{};
+    pthread_key_create(&k, &give_back);
+    return k;
+  }();
+  return key;
+}
+
+thread_agent& new_thread_agent() {
+  thread_agent* a = nullptr;
+  {
+    detail::raw_guard hold(pool_lock);
+    if (pool) {
+      a = pool;
+      pool = a->next;
+    }
+  }
+  if (!a) a = new thread_agent;
+  a->ambient = nullptr;
+  a->innermost = nullptr;
+  a->shields = 0;
+  a->swallowed = 0;
+  a->locals = nullptr;
+  current_thread = a;
+  pthread_setspecific(exit_key(), a);
+  return *a;
+}
+
+}  // namespace
+
+worker* this_worker() noexcept {
+  asm volatile("");
+  return current_worker;
+}
+void set_this_worker(worker* w) noexcept { current_worker = w; }
+
+agent& this_agent() {
+  asm volatile("");
+  if (current_worker) {
+    if (fiber* f = current_worker->running()) return *f;
+  }
+  return current_thread ? *current_thread : new_thread_agent();
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::sched
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+// xorshift64* (Vigna 2016, https://doi.org/10.1145/2845077), one state a thread.
+[[gnu::noinline]] std::uint32_t random_below(std::uint32_t bound) noexcept {
+  std::uint64_t x = sched::random_state;
+  if (x == 0) x = reinterpret_cast<std::uintptr_t>(&sched::random_state) * 0x9E3779B97F4A7C15ull | 1;
+  x ^= x >> 12;
+  x ^= x << 25;
+  x ^= x >> 27;
+  sched::random_state = x;
+  const std::uint64_t high = (x * 0x2545F4914F6CDD1Dull) >> 32;
+  return static_cast<std::uint32_t>((high * bound) >> 32);
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::detail

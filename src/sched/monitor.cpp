@@ -1,0 +1,191 @@
+#include "sched/monitor.hpp"
+
+#include "base/futex.hpp"
+#include "sched/blocking_pool.hpp"
+#include "sched/fiber_pool.hpp"
+#include "sched/poll.hpp"
+#include "sched/report.hpp"
+#include "sched/runtime.hpp"
+
+#include <runnel/base/assert.hpp>
+
+#include <dirent.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+namespace {
+
+constexpr std::chrono::milliseconds shortest_tick{1};
+constexpr std::chrono::milliseconds longest_tick{10};
+constexpr int quiet_looks_before_sleep = 3;
+
+constexpr std::uint32_t active = 0, asleep = 1, leaving = 2;
+
+std::thread thread;
+shim::atomic<std::uint32_t> word{active};
+shim::atomic<std::int64_t> hog_limit_ns{std::chrono::nanoseconds(std::chrono::seconds(1)).count()};
+shim::atomic<std::int32_t> sources{0};
+detail::raw_lock handler_lock;
+std::vector<std::pair<std::uint64_t, deadlock_handler>> handlers;  // under handler_lock
+std::uint64_t last_handler = 0;                                    // under handler_lock
+bool reported_deadlock = false;  // monitor thread only
+
+std::size_t process_threads() {
+  DIR* d = opendir("/proc/self/task");
+  if (!d) return ~std::size_t{0};
+  std::size_t n = 0;
+  while (dirent* e = readdir(d)) n += e->d_name[0] != '.';
+  closedir(d);
+  return n;
+}
+
+bool only_own_threads(runtime& r) {
+  std::size_t own = r.workers() + 1 + blocking_threads() + static_cast<std::size_t>(std::max(0, r.parked_threads()));
+  if (detail::sanitizer::fresh_stacks) ++own;  // TSan's own thread
+  return process_threads() <= own;
+}
+
+void deal_with_deadlock(runtime& r) {
+  const std::string report = describe_fibers("deadlock: nothing can ever run again");
+  std::vector<std::pair<std::uint64_t, deadlock_handler>> asked;
+  {
+    detail::raw_guard hold(handler_lock);
+    asked = handlers;
+  }
+  for (auto h = asked.rbegin(); h != asked.rend(); ++h)
+    if (h->second(report)) return;
+  const bool end = only_own_threads(r);
+  if (end || !reported_deadlock) std::fputs(report.c_str(), stderr);
+  reported_deadlock = true;
+  if (end) std::abort();
+}
+
+/// A fiber that keeps its worker: frees what it keeps from others, and names it.
+bool look_at(worker& w, runtime& r, time_point now) {
+  fiber* f = w.running();
+  if (!f || w.ticks() != w.seen_ticks) {
+    w.seen_ticks = w.ticks();
+    w.since = now;
+    w.reported = false;
+    return false;
+  }
+  bool moved = false;
+  if (r.idle.sleeping() != 0) {
+    if (w.queue.has_next()) {
+      if (fiber* next = w.queue.exchange_next(nullptr)) r.inject(next, next, 1);
+      moved = true;
+    }
+    if (moved || !w.queue.empty()) r.idle.notify();
+  }
+  const auto limit = std::chrono::nanoseconds(hog_limit_ns.load(shim::order::relaxed));  // relaxed: a setting
+  if (!w.reported && now - w.since >= limit) {
+    w.reported = true;
+    detail::report("fiber %llu%s%s%s, started at %s:%u, has kept worker %u for %lld ms without yielding; add "
+                   "this_fiber::checkpoint() or yield() to its loop, or move the call to blocking()",
+                   static_cast<unsigned long long>(f->id), f->name[0] ? " \"" : "", f->name, f->name[0] ? "\"" : "",
+                   f->spawned_at.file, f->spawned_at.line, w.index(),
+                   static_cast<long long>(std::chrono::duration_cast<std::chrono::milliseconds>(now - w.since).count()));
+  }
+  return moved;
+}
+
+void monitor_main(runtime& r) {
+  std::chrono::nanoseconds tick = shortest_tick;
+  int quiet = 0;
+  std::uint64_t last_progress = 0;
+  for (;;) {
+    detail::futex_wait(word, active, steady_clock::now() + tick);
+    if (word.load(shim::order::acquire) == leaving) return;  // acquire: pairs with stop_monitor()
+    const time_point now = steady_clock::now();
+    bool moved = false;
+    std::uint64_t progress = 0;
+    for (unsigned i = 0; i < r.workers(); ++i) {
+      moved |= look_at(r.at(i), r, now);
+      progress += r.at(i).ticks();
+    }
+    const bool all_idle = r.idle.sleeping() == r.workers();
+    if (!all_idle) {
+      if (next_timer() <= now) run_due_timers();  // every worker is busy with something longer than a tick
+      poll_descriptors();
+    }
+    quiet = all_idle && progress == last_progress ? quiet + 1 : 0;
+    last_progress = progress;
+    tick = moved ? std::chrono::nanoseconds(shortest_tick) : std::min<std::chrono::nanoseconds>(tick * 2, longest_tick);
+    if (quiet < quiet_looks_before_sleep) continue;
+    if (everything_blocked()) deal_with_deadlock(r);
+    quiet = 0;
+    std::uint32_t expected = active;
+    // acq_rel: pairs with monitor_note_activity(); relaxed on failure: it is `leaving`, seen above
+    if (!word.compare_exchange(expected, asleep, shim::order::acq_rel, shim::order::relaxed)) continue;
+    shim::fence(shim::order::seq_cst);  // seq_cst: "asleep, then look whether all are" against "awake, then read asleep"
+    if (r.idle.sleeping() == r.workers()) {
+      while (word.load(shim::order::acquire) == asleep) detail::futex_wait(word, asleep);  // acquire: as above
+    }
+    expected = asleep;
+    word.compare_exchange(expected, active, shim::order::acq_rel, shim::order::relaxed);  // acq_rel: as above
+    tick = shortest_tick;
+  }
+}
+
+}  // namespace
+
+bool everything_blocked() noexcept {
+  runtime& r = runtime::instance();
+  if (r.idle.sleeping() != r.workers() || r.work_visible()) return false;
+  if (next_timer() != never || descriptor_waiters() != 0 || blocking_jobs() != 0) return false;
+  if (sources.load(shim::order::relaxed) != 0) return false;  // relaxed: a setting that changes seldom
+  std::size_t parked = 0;
+  for_each_fiber([&](fiber& f) {
+    parked += f.state.load(shim::order::relaxed) == fiber_state::parked;  // relaxed: every worker is asleep
+  });
+  return parked != 0 && r.idle.sleeping() == r.workers();
+}
+
+void start_monitor(runtime& r) {
+  word.store(active, shim::order::relaxed);  // relaxed: the thread is created after it
+  reported_deadlock = false;
+  thread = std::thread([&r] { monitor_main(r); });
+}
+
+void stop_monitor() noexcept {
+  word.exchange(leaving, shim::order::acq_rel);  // acq_rel: pairs with the loads in monitor_main()
+  detail::futex_wake(word, 1);
+  thread.join();
+}
+
+void monitor_note_activity() noexcept {
+  shim::fence(shim::order::seq_cst);  // seq_cst: see monitor_main()
+  std::uint32_t expected = asleep;
+  if (word.load(shim::order::relaxed) != asleep) return;  // relaxed: ordered by the fence
+  // acq_rel: one of several workers wakes it
+  if (word.compare_exchange(expected, active, shim::order::acq_rel, shim::order::relaxed)) detail::futex_wake(word, 1);
+}
+
+void set_hog_limit(duration limit) noexcept {
+  hog_limit_ns.store(limit.nanoseconds().count(), shim::order::relaxed);  // relaxed: a setting
+}
+
+std::uint64_t add_deadlock_handler(deadlock_handler h) {
+  detail::raw_guard hold(handler_lock);
+  handlers.emplace_back(++last_handler, std::move(h));
+  return last_handler;
+}
+
+void remove_deadlock_handler(std::uint64_t number) noexcept {
+  detail::raw_guard hold(handler_lock);
+  std::erase_if(handlers, [=](const auto& h) { return h.first == number; });
+}
+
+void expect_outside_events(int change) noexcept {
+  sources.fetch_add(change, shim::order::relaxed);  // relaxed: a setting
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

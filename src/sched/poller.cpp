@@ -1,0 +1,230 @@
+// epoll, one instance, and an eventfd that ends its wait.
+//
+// Invariants (under `object.lock`)
+//  1. A descriptor's entry exists while somebody waits for it; entries are kept and used again.
+//  2. The kernel's interest is one-shot and covers exactly the directions that somebody waits for.
+#include <runnel/base/assert.hpp>
+
+#include "base/futex.hpp"
+#include "base/last_errno.hpp"
+#include "sched/poll.hpp"
+#include "sched/runtime.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <algorithm>
+#include <memory>
+#include <system_error>
+#include <vector>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+namespace {
+
+struct entry {
+  wait_queue readers;
+  wait_queue writers;
+  bool known = false;  ///< the kernel has it, as far as we know
+  wait_queue& of(readiness what) noexcept { return what == readiness::readable ? readers : writers; }
+  std::uint32_t interest() const noexcept {
+    return (readers.empty() ? 0u : EPOLLIN | EPOLLRDHUP) | (writers.empty() ? 0u : std::uint32_t{EPOLLOUT});
+  }
+};
+
+/// Created at the first use and kept: its descriptors live as long as the process.
+struct instance {
+  int epoll = epoll_create1(EPOLL_CLOEXEC);
+  int kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  wait_object object;
+  std::vector<std::unique_ptr<entry>> entries;
+  void (*signal_call)() noexcept = nullptr;
+  int signal_fd = -1;
+
+  instance() {
+    if (epoll < 0 || kick < 0)
+      throw std::system_error(detail::last_errno(), std::generic_category(), "runnel: cannot create the poller");
+    epoll_event e{};
+    e.events = EPOLLIN;
+    e.data.fd = kick;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, kick, &e);
+  }
+};
+
+instance& poller() {
+  static instance& p = *new instance;
+  return p;
+}
+
+shim::atomic<std::size_t> waiters{0};
+shim::atomic<bool> role_taken{false};
+shim::atomic<std::int64_t> sleeping_until{time_point::min().time_since_epoch().count()};
+
+std::int64_t ns(time_point t) noexcept { return t.time_since_epoch().count(); }
+
+/// The kick is for the one who sleeps in the poller: nobody else may take it.
+void handle(epoll_event* events, int n, bool sleeper) noexcept {
+  instance& p = poller();
+  wake_list woken;
+  bool own = false;
+  {
+    detail::raw_guard hold(p.object.lock);
+    for (int i = 0; i < n; ++i) {
+      const int fd = events[i].data.fd;
+      if (fd == p.kick) {
+        std::uint64_t ignored;
+        if (sleeper) [[maybe_unused]] auto r = read(p.kick, &ignored, sizeof ignored);
+        continue;
+      }
+      if (fd == p.signal_fd) {
+        own = true;
+        continue;
+      }
+      entry& e = *p.entries[static_cast<std::size_t>(fd)];
+      const std::uint32_t broken = events[i].events & (EPOLLERR | EPOLLHUP);
+      const std::size_t before = waiters.load(shim::order::relaxed);  // relaxed: written under the lock
+      std::size_t gone = 0;
+      auto take = [&](wait_queue& q) {
+        while (wait_node* w = q.claim_front()) {
+          woken.push(*w->owner);
+          ++gone;
+        }
+      };
+      if (broken || (events[i].events & (EPOLLIN | EPOLLRDHUP))) take(e.readers);
+      if (broken || (events[i].events & EPOLLOUT)) take(e.writers);
+      waiters.store(before - gone, shim::order::relaxed);  // relaxed: written under the lock, read as a hint
+      if (const std::uint32_t rest = e.interest()) {
+        epoll_event again{};
+        again.events = rest | EPOLLONESHOT;
+        again.data.fd = fd;
+        epoll_ctl(p.epoll, EPOLL_CTL_MOD, fd, &again);
+      }
+    }
+  }
+  if (own) p.signal_call();
+  woken.wake_all();
+}
+
+constexpr int batch = 64;
+
+}  // namespace
+
+wait_object& poller_object() { return poller().object; }
+
+bool watch(int fd, readiness what, wait_node& n) {
+  runtime::instance().ensure_started();
+  instance& p = poller();
+  if (fd < 0) throw std::system_error(EBADF, std::generic_category(), "runnel: wait for a descriptor");
+  const auto index = static_cast<std::size_t>(fd);
+  if (p.entries.size() <= index) p.entries.resize(index + 1);
+  if (!p.entries[index]) p.entries[index] = std::make_unique<entry>();
+  entry& e = *p.entries[index];
+  e.of(what).push_back(n);
+  epoll_event event{};
+  event.events = e.interest() | EPOLLONESHOT;
+  event.data.fd = fd;
+  // The kernel forgets a descriptor when it is closed, and its number may come back: try the other call then.
+  int r = epoll_ctl(p.epoll, e.known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+  if (r != 0 && (detail::last_errno() == ENOENT || detail::last_errno() == EEXIST))
+    r = epoll_ctl(p.epoll, e.known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
+  if (r != 0) {
+    const int why = detail::last_errno();
+    e.of(what).remove(n);
+    if (why == EPERM) return false;
+    throw std::system_error(why, std::generic_category(), "runnel: wait for a descriptor");
+  }
+  e.known = true;
+  waiters.fetch_add(1, shim::order::seq_cst);  // seq_cst: "registered, then asleep" against work_visible()'s reader
+  return true;
+}
+
+void unwatch(int fd, readiness what, wait_node& n) noexcept {
+  if (!n.linked()) return;
+  entry& e = *poller().entries[static_cast<std::size_t>(fd)];
+  e.of(what).remove(n);
+  waiters.fetch_sub(1, shim::order::relaxed);  // relaxed: read as a hint
+}
+
+bool ready_now(int fd, readiness what) {
+  pollfd p{};
+  p.fd = fd;
+  p.events = what == readiness::readable ? POLLIN : POLLOUT;
+  const int n = ::poll(&p, 1, 0);
+  if (n > 0 && (p.revents & POLLNVAL))
+    throw std::system_error(EBADF, std::generic_category(), "runnel: wait for a descriptor");
+  return n > 0;
+}
+
+std::size_t descriptor_waiters() noexcept {
+  return waiters.load(shim::order::relaxed);  // relaxed: a hint
+}
+
+void poll_descriptors() noexcept {
+  // relaxed: a hint; a signal descriptor counts as a waiter through watch_always()
+  if (waiters.load(shim::order::relaxed) == 0 && poller().signal_fd < 0) return;
+  epoll_event events[batch];
+  const int n = epoll_wait(poller().epoll, events, batch, 0);
+  if (n > 0) handle(events, n, false);
+}
+
+bool try_enter_poller() noexcept {
+  return !role_taken.exchange(true, shim::order::acquire);  // acquire: pairs with leave_poller()
+}
+void leave_poller() noexcept {
+  role_taken.store(false, shim::order::release);  // release: pairs with try_enter_poller()
+}
+
+void wait_in_poller() noexcept {
+  time_point until = next_timer();
+  // seq_cst, then next_timer() again (seq_cst): see poll.hpp, no lost timer
+  for (;;) {
+    sleeping_until.store(ns(until), shim::order::seq_cst);
+    const time_point now_next = next_timer();
+    if (now_next >= until) break;
+    until = now_next;
+  }
+  epoll_event events[batch];
+  int n;
+  if (until == never) {
+    n = epoll_wait(poller().epoll, events, batch, -1);
+  } else {
+    const auto left = std::max(std::chrono::nanoseconds(until - steady_clock::now()), std::chrono::nanoseconds::zero());
+    timespec t{};
+    t.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000);
+    t.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
+    n = epoll_pwait2(poller().epoll, events, batch, &t, nullptr);
+    if (n < 0 && detail::last_errno() == ENOSYS) {  // before Linux 5.11
+      const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+      n = epoll_wait(poller().epoll, events, batch, static_cast<int>(std::min<std::int64_t>(ms, 1'000'000'000)));
+    }
+  }
+  sleeping_until.store(ns(time_point::min()), shim::order::seq_cst);  // seq_cst: as above
+  if (n > 0) handle(events, n, true);
+}
+
+void kick_poller() noexcept {
+  detail::count_kernel_wake();
+  const std::uint64_t one = 1;
+  [[maybe_unused]] auto r = write(poller().kick, &one, sizeof one);
+}
+
+void timer_moved_up(time_point deadline) noexcept {
+  // seq_cst: see poll.hpp; the earliest possible value stands for "nobody sleeps there"
+  if (ns(deadline) < sleeping_until.load(shim::order::seq_cst)) kick_poller();
+}
+
+void watch_always(int fd, void (*call)() noexcept) {
+  instance& p = poller();
+  detail::raw_guard hold(p.object.lock);
+  p.signal_fd = fd;
+  p.signal_call = call;
+  epoll_event e{};
+  e.events = EPOLLIN;
+  e.data.fd = fd;
+  epoll_ctl(p.epoll, EPOLL_CTL_ADD, fd, &e);
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

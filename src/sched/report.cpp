@@ -1,0 +1,97 @@
+#include "sched/report.hpp"
+
+#include "sched/fiber_pool.hpp"
+
+#include <runnel/base/assert.hpp>
+
+#include <unistd.h>
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+namespace {
+
+const char* to_string(fiber_state s) noexcept {
+  switch (s) {
+    case fiber_state::unused: return "unused";
+    case fiber_state::reserved: return "not started";
+    case fiber_state::runnable: return "runnable";
+    case fiber_state::running: return "running";
+    case fiber_state::parked: return "parked";
+    case fiber_state::abandoned: return "abandoned";
+  }
+  return "?";
+}
+
+std::string name_of(const fiber& f) {
+  std::string s = "fiber " + std::to_string(f.id);
+  if (f.name[0]) s.append(" \"").append(f.name).append("\"");
+  return s;
+}
+
+std::string site_of(const fiber& f) {
+  return std::string(", started at ") + f.spawned_at.file + ":" + std::to_string(f.spawned_at.line);
+}
+
+}  // namespace
+
+std::string describe_fibers(const char* heading) {
+  std::string s = std::string("runnel: ") + heading + "\n";
+  for_each_fiber([&](fiber& f) {
+    // relaxed: a report may be a moment behind
+    const fiber_state state = f.state.load(shim::order::relaxed);
+    const wait_reason reason = f.reason.load(shim::order::relaxed);
+    s += "  " + name_of(f) + ": " + to_string(state);
+    if (reason != wait_reason::none) {
+      char object[32];
+      std::snprintf(object, sizeof object, "%p", f.object.load(shim::order::relaxed));  // relaxed: as above
+      s.append(" in ").append(sched::to_string(reason));
+      if (f.object.load(shim::order::relaxed)) s.append(" of ").append(object);  // relaxed: as above
+      if (f.timed.load(shim::order::relaxed)) s += ", with a deadline";          // relaxed: as above
+    }
+    s += site_of(f) + "\n";
+  });
+  return s;
+}
+
+std::string describe_caller() {
+  const agent& a = this_agent();
+  if (!a.is_fiber) return "a thread outside the runtime";
+  const auto& f = static_cast<const fiber&>(a);
+  return name_of(f) + site_of(f);
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::sched
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+namespace {
+void print(const char* prefix, const char* format, std::va_list arguments, const std::string& tail) noexcept {
+  char text[1024];
+  const int n = std::vsnprintf(text, sizeof text, format, arguments);
+  std::string line = prefix;
+  line.append(text, n > 0 ? std::min(sizeof text - 1, static_cast<std::size_t>(n)) : 0);
+  line += tail + "\n";
+  [[maybe_unused]] auto r = write(STDERR_FILENO, line.data(), line.size());
+}
+}  // namespace
+
+void report(const char* format, ...) noexcept {
+  std::va_list arguments;
+  va_start(arguments, format);
+  print("runnel: ", format, arguments, "");
+  va_end(arguments);
+}
+
+void fatal(const char* format, ...) noexcept {
+  std::va_list arguments;
+  va_start(arguments, format);
+  print("runnel: fatal: ", format, arguments, " [in " + sched::describe_caller() + "]");
+  va_end(arguments);
+  std::abort();
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::detail

@@ -1,0 +1,204 @@
+#include "sched/runtime.hpp"
+
+#include "base/futex.hpp"
+#include "sched/blocking_pool.hpp"
+#include "sched/fiber_pool.hpp"
+#include "sched/monitor.hpp"
+#include "sched/poll.hpp"
+#include "sched/signal_stack.hpp"
+
+#include <runnel/error.hpp>
+
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <utility>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+namespace {
+
+/// Threads of the runtime take no asynchronous signals: a handler on a fiber's stack could meet it half switched.
+class signals_blocked {
+ public:
+  signals_blocked() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&all, fault);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  signals_blocked(const signals_blocked&) = delete;
+  signals_blocked& operator=(const signals_blocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+constexpr std::chrono::seconds stop_patience{1};
+
+}  // namespace
+
+runtime& runtime::instance() noexcept {
+  // Never destroyed: fibers and waiters may refer to it until the process is gone.
+  alignas(runtime) static unsigned char storage[sizeof(runtime)];
+  static runtime& r = *new (storage) runtime;
+  return r;
+}
+
+void runtime::enter(unsigned workers) {
+  detail::raw_guard hold(lifecycle_);
+  if (ended_) detail::throw_misuse("runnel: the runtime has ended with the process: start nothing in late destructors");
+  if (users_ == 0) {
+    start(workers ? workers : automatic_width());
+  } else if (workers && workers != count_) {
+    detail::throw_misuse("runnel::run: the runtime already runs with another number of workers");
+  }
+  ++users_;
+}
+
+bool runtime::last_user() noexcept {
+  detail::raw_guard hold(lifecycle_);
+  return users_ == 1;
+}
+
+void runtime::leave() noexcept {
+  detail::raw_guard hold(lifecycle_);
+  if (--users_ == 0) stop();
+}
+
+void runtime::ensure_started() {
+  if (running()) return;
+  detail::raw_guard hold(lifecycle_);
+  if (users_ != 0) return;
+  if (ended_) detail::throw_misuse("runnel: the runtime has ended with the process: start nothing in late destructors");
+  start(automatic_width());
+  users_ = 1;
+  default_user_ = true;
+  static const int registered = std::atexit([] {
+    runtime& r = instance();
+    detail::raw_guard stopping(r.lifecycle_);
+    r.ended_ = true;
+    if (std::exchange(r.default_user_, false) && --r.users_ == 0) r.stop();
+  });
+  static_cast<void>(registered);
+}
+
+void runtime::start(unsigned workers) {
+  if (workers > max_workers) detail::throw_misuse("runnel: at most 256 workers");
+  install_overflow_report();
+  stopping_.store(false, shim::order::release);  // release: before any worker looks
+  count_ = workers;
+  for (unsigned i = 0; i < workers; ++i) workers_[i] = new worker(*this, i);
+  live_threads_.store(workers, shim::order::relaxed);  // relaxed: the threads are created after it
+  signals_blocked guard;
+  for (unsigned i = 0; i < workers; ++i) threads_[i] = std::thread([this, i] {
+    workers_[i]->main();
+    // release: pairs with the acquire in stop(); the worker has ended
+    if (live_threads_.fetch_sub(1, shim::order::release) == 1) detail::futex_wake(live_threads_, 1);
+  });
+  start_monitor(*this);
+  running_.store(true, shim::order::release);  // release: pairs with running()
+}
+
+void runtime::stop() noexcept {
+  stop_monitor();
+  stop_blocking_pool();
+  stopping_.store(true, shim::order::seq_cst);  // seq_cst: "stopping, then wake the idle" against their last look
+  idle.wake_all();
+  const time_point patience = steady_clock::now() + stop_patience;
+  for (;;) {
+    const std::uint32_t n = live_threads_.load(shim::order::acquire);  // acquire: pairs with the end of a worker
+    if (n == 0 || !detail::futex_wait(live_threads_, n, patience)) break;
+  }
+  const bool all_ended = live_threads_.load(shim::order::acquire) == 0;  // acquire: as above
+  for (unsigned i = 0; i < count_; ++i) {
+    if (all_ended) {
+      threads_[i].join();
+      delete workers_[i];
+    } else {
+      threads_[i].detach();  // a fiber keeps it: its worker is left to it, and stays for the rest of the process
+    }
+    workers_[i] = nullptr;
+  }
+  live_threads_.store(0, shim::order::relaxed);  // relaxed: nobody looks until the next start
+  abandon_fibers();
+  drop_queues();
+  running_.store(false, shim::order::relaxed);  // relaxed: read again under lifecycle_ where it matters
+}
+
+void runtime::drop_queues() noexcept {
+  detail::raw_guard hold(injection_);
+  injected_first_ = injected_last_ = nullptr;
+  injected_count_.store(0, shim::order::relaxed);  // relaxed: under the lock, and no worker runs
+}
+
+void runtime::schedule(fiber* f) noexcept {
+  // relaxed: an abandoned fiber was left behind by a stop, which happened before whatever leads here
+  if (f->state.load(shim::order::relaxed) == fiber_state::abandoned) return;
+  if (worker* w = this_worker()) {
+    w->push_next(f);
+    return;
+  }
+  inject(f, f, 1);
+  idle.notify();
+}
+
+void runtime::schedule_last(fiber* f) noexcept {
+  if (f->state.load(shim::order::relaxed) == fiber_state::abandoned) return;  // relaxed: as above
+  if (worker* w = this_worker()) {
+    w->push_tail(f);
+  } else {
+    inject(f, f, 1);
+  }
+  idle.notify();
+}
+
+void runtime::inject(fiber* first, fiber* last, std::size_t count) noexcept {
+  detail::raw_guard hold(injection_);
+  last->next = nullptr;
+  if (injected_last_) {
+    injected_last_->next = first;
+  } else {
+    injected_first_ = first;
+  }
+  injected_last_ = last;
+  // relaxed: written under the lock; who relies on it without the lock has a fence (idle_set.hpp)
+  injected_count_.store(injected_count_.load(shim::order::relaxed) + count, shim::order::relaxed);
+}
+
+fiber* runtime::take_injected(worker& into) noexcept {
+  if (!injected()) return nullptr;
+  detail::raw_guard hold(injection_);
+  const std::size_t there = injected_count_.load(shim::order::relaxed);  // relaxed: under the lock
+  std::size_t n = std::min<std::size_t>(there / count_ + 1, run_queue::capacity / 2);
+  n = std::min(n, there);
+  fiber* result = nullptr;
+  std::size_t taken = 0;
+  while (taken < n) {
+    fiber* f = injected_first_;
+    fiber* rest = f->next;
+    if (!result) {
+      result = f;
+    } else if (!into.queue.push(f)) {
+      break;
+    }
+    injected_first_ = rest;
+    ++taken;
+  }
+  if (!injected_first_) injected_last_ = nullptr;
+  injected_count_.store(there - taken, shim::order::relaxed);  // relaxed: as in inject()
+  return result;
+}
+
+bool runtime::work_visible() noexcept {
+  if (injected()) return true;
+  for (unsigned i = 0; i < count_; ++i)
+    if (!workers_[i]->queue.empty()) return true;
+  const time_point timer = next_timer();
+  return timer != never && timer <= steady_clock::now();
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

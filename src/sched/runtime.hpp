@@ -1,0 +1,90 @@
+// The runtime: the workers and the queue they share. One per process, started by the first run() or the first
+// operation that needs it, stopped with the last run() or at exit; its memory is never given back.
+#pragma once
+
+#include "sched/idle_set.hpp"
+
+#include <array>
+#include <thread>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+class runtime {
+ public:
+  static constexpr unsigned max_workers = 256;
+
+  static runtime& instance() noexcept;
+
+  /// Adds a user. Starts the workers for the first one: `workers` of them, 0 for automatic. Throws misuse when it
+  /// already runs with another number, std::system_error when a thread cannot be started.
+  void enter(unsigned workers);
+  /// Removes a user; the last one stops the workers.
+  void leave() noexcept;
+  /// Whether the caller is the only user.
+  bool last_user() noexcept;
+  /// Makes sure that it runs: starts the default runtime, which lives until exit.
+  void ensure_started();
+  bool running() const noexcept {
+    return running_.load(shim::order::acquire);  // acquire: pairs with start(), the workers exist
+  }
+
+  /// Makes f runnable: next on the calling worker, or through the shared queue.
+  void schedule(fiber* f) noexcept;
+  /// The same without jumping the queue; for many at once.
+  void schedule_last(fiber* f) noexcept;
+
+  // The shared queue.
+  void inject(fiber* first, fiber* last, std::size_t count) noexcept;
+  fiber* take_injected(worker& into) noexcept;
+  bool injected() const noexcept {
+    return injected_count_.load(shim::order::relaxed) != 0;  // relaxed: a hint; idle workers look behind a fence
+  }
+
+  /// Whether anything could be taken by a worker now; the last look before sleeping.
+  bool work_visible() noexcept;
+  bool stopping() const noexcept {
+    return stopping_.load(shim::order::acquire);  // acquire: pairs with stop()
+  }
+
+  /// Counts threads that are blocked in an operation of the library.
+  void thread_parks(std::int32_t change) noexcept {
+    parked_threads_.fetch_add(change, shim::order::relaxed);  // relaxed: a count for the deadlock report
+  }
+  std::int32_t parked_threads() const noexcept {
+    return parked_threads_.load(shim::order::relaxed);  // relaxed: as above
+  }
+
+  unsigned workers() const noexcept { return count_; }
+  worker& at(unsigned i) noexcept { return *workers_[i]; }
+
+  idle_set idle;
+
+ private:
+  runtime() noexcept = default;
+  void start(unsigned workers);
+  void stop() noexcept;
+  void drop_queues() noexcept;
+
+  detail::raw_lock lifecycle_;
+  unsigned users_ = 0;
+  bool default_user_ = false;
+  bool ended_ = false;
+  shim::atomic<bool> running_{false};
+  shim::atomic<bool> stopping_{false};
+  shim::atomic<std::uint32_t> live_threads_{0};  ///< a futex word: worker threads that have not ended
+
+  shim::atomic<std::int32_t> parked_threads_{0};
+  unsigned count_ = 0;
+  std::array<worker*, max_workers> workers_{};
+  std::array<std::thread, max_workers> threads_{};
+
+  detail::raw_lock injection_;
+  fiber* injected_first_ = nullptr;
+  fiber* injected_last_ = nullptr;
+  shim::atomic<std::size_t> injected_count_{0};
+};
+
+/// Workers to start when nobody says: RUNNEL_WORKERS, else what affinity and the cgroup quota allow.
+unsigned automatic_width();
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

@@ -1,0 +1,105 @@
+#include "sched/signal_stack.hpp"
+
+#include "sched/fiber_pool.hpp"
+#include "sched/worker.hpp"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+namespace {
+
+struct sigaction previous_segv;
+struct sigaction previous_bus;
+
+/// Async-signal-safe text on stderr.
+class text {
+ public:
+  text& operator<<(const char* s) noexcept {
+    while (*s && n_ < sizeof buffer_) buffer_[n_++] = *s++;
+    return *this;
+  }
+  text& operator<<(std::uint64_t v) noexcept {
+    char digits[24];
+    std::size_t k = sizeof digits;
+    digits[--k] = '\0';
+    do {
+      digits[--k] = static_cast<char>('0' + v % 10);
+      v /= 10;
+    } while (v);
+    return *this << &digits[k];
+  }
+  ~text() { [[maybe_unused]] auto r = write(STDERR_FILENO, buffer_, n_); }
+
+ private:
+  char buffer_[512];
+  std::size_t n_ = 0;
+};
+
+/// The running fiber, if the address lies in the guard below its stack.
+fiber* overflown(const void* address) noexcept {
+  worker* w = this_worker();
+  fiber* f = w ? w->running() : nullptr;
+  if (!f) return nullptr;
+  const auto* p = static_cast<const std::byte*>(address);
+  return p < f->stack_bottom && p >= f->stack_bottom - detail::guard_bytes(f->size_class) ? f : nullptr;
+}
+
+void on_fault(int signo, siginfo_t* info, void* context) noexcept {
+  if (fiber* f = overflown(info->si_addr)) {
+    text() << "runnel: fatal: stack overflow in fiber " << f->id << (f->name[0] ? " \"" : "") << f->name
+           << (f->name[0] ? "\"" : "") << ", started at " << f->spawned_at.file << ":" << f->spawned_at.line
+           << ", stack " << std::uint64_t{stack_bytes(f->size_class)}
+           << " bytes; give it a larger class: task_options{.stack = stack_class::large}\n";
+    signal(SIGABRT, SIG_DFL);
+    abort();
+  }
+  const struct sigaction& before = signo == SIGSEGV ? previous_segv : previous_bus;
+  if (before.sa_flags & SA_SIGINFO) {
+    before.sa_sigaction(signo, info, context);
+  } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+    before.sa_handler(signo);
+  } else {
+    signal(signo, SIG_DFL);  // the faulting instruction runs again and ends the process
+  }
+}
+
+}  // namespace
+
+void install_overflow_report() noexcept {
+  static const bool installed = [] {
+    struct sigaction a;
+    std::memset(&a, 0, sizeof a);
+    a.sa_sigaction = &on_fault;
+    a.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGSEGV, &a, &previous_segv);
+    sigaction(SIGBUS, &a, &previous_bus);
+    return true;
+  }();
+  static_cast<void>(installed);
+}
+
+signal_stack::signal_stack() noexcept {
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return;
+  memory_ = p;
+  stack_t s{};
+  s.ss_sp = p;
+  s.ss_size = bytes;
+  sigaltstack(&s, nullptr);
+}
+
+signal_stack::~signal_stack() {
+  if (!memory_) return;
+  stack_t s{};
+  s.ss_flags = SS_DISABLE;
+  sigaltstack(&s, nullptr);
+  munmap(memory_, bytes);
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

@@ -1,0 +1,26 @@
+// What happens when a fiber uses up its stack: a fault in the guard, reported from a stack of its own.
+#pragma once
+
+#include <runnel/base/abi.hpp>
+
+#include <cstddef>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+/// Installs the handler once; a fault that is not an overflow goes on to the handler that was there before.
+void install_overflow_report() noexcept;
+
+/// The alternate signal stack of a thread, for the scope's length.
+class signal_stack {
+ public:
+  signal_stack() noexcept;
+  ~signal_stack();
+  signal_stack(const signal_stack&) = delete;
+  signal_stack& operator=(const signal_stack&) = delete;
+
+ private:
+  static constexpr std::size_t bytes = 64 * 1024;
+  void* memory_ = nullptr;
+};
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

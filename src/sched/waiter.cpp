@@ -1,0 +1,224 @@
+// Parking and waking: see the protocol in waiter.hpp.
+//
+// The word: two bits of phase, the rest is the token.
+//   pending --try_claim--> claimed     pending --try_hold--> held --commit--> claimed
+//   held --try_claim of another--> missed (refused)      held --revert--> pending      missed --revert--> claimed(retry)
+#include <runnel/sched/waiter.hpp>
+
+#include "base/futex.hpp"
+#include "sched/runtime.hpp"
+
+#include <runnel/sched/timer.hpp>
+
+#include <sched.h>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+namespace {
+
+constexpr std::uint32_t pending = 0, held = 1, missed = 2, claimed = 3;
+constexpr std::uint32_t claim_of(claim_token t) noexcept { return (t << 2) | claimed; }
+
+shim::atomic<std::uint64_t> last_order{0};
+
+#if defined(RUNNEL_CHECKED) && RUNNEL_CHECKED
+shim::atomic<std::int64_t> nodes{0};
+void count_node(std::int64_t d) noexcept {
+  nodes.fetch_add(d, shim::order::relaxed);  // relaxed: a statistic
+}
+#else
+void count_node(std::int64_t) noexcept {}
+#endif
+
+/// The time-out of a park, on the parked party's stack.
+struct wake_timer : timer_node {
+  explicit wake_timer(waiter& w) noexcept : timer_node(&expire), owner(w) {}
+  static deferred* expire(timer_node& n, wake_list& woken) noexcept {
+    waiter& w = static_cast<wake_timer&>(n).owner;
+    if (w.try_claim(timed_out)) woken.push(w);
+    return nullptr;
+  }
+  waiter& owner;
+};
+
+void make_runnable(agent& a, bool last) noexcept {
+  if (a.is_fiber) {
+    auto& f = static_cast<fiber&>(a);
+    if (last) {
+      runtime::instance().schedule_last(&f);
+    } else {
+      runtime::instance().schedule(&f);
+    }
+    return;
+  }
+  auto& t = static_cast<thread_agent&>(a);
+  t.permit.store(1, shim::order::release);  // release: what the waker did before is visible to the woken
+  detail::futex_wake(t.permit, 1);          // the descriptor is never freed, so this is safe however late
+}
+
+/// True when woken; false when the deadline came first.
+bool wait_for_permit(thread_agent& t, time_point deadline) noexcept {
+  for (;;) {
+    if (t.permit.exchange(0, shim::order::acquire) == 1) return true;  // acquire: pairs with make_runnable()
+    if (!detail::futex_wait(t.permit, 0, deadline)) return t.permit.exchange(0, shim::order::acquire) == 1;  // acquire: as above
+  }
+}
+
+}  // namespace
+
+const char* to_string(wait_reason r) noexcept {
+  static constexpr const char* names[] = {
+      "nothing", "channel send", "channel receive", "select", "sleep", "join of a task", "tasks of a group",
+      "a group's slot", "wait group", "mutex", "blocking call", "readable descriptor", "writable descriptor",
+      "the root fiber", "the end of an after_func"};
+  return names[static_cast<std::size_t>(r)];
+}
+
+waiter::waiter() noexcept : target_(&this_agent()) {}
+
+bool waiter::try_claim(claim_token token) noexcept {
+  std::uint32_t seen = pending;
+  for (;;) {
+    // acq_rel: the claimer sees what the waiting party prepared, and the next who looks sees the claim
+    if (word_.compare_exchange(seen, claim_of(token), shim::order::acq_rel, shim::order::acquire)) return true;
+    if (seen != held) return false;
+    // acq_rel: tells the holder that somebody was refused
+    if (word_.compare_exchange(seen, missed, shim::order::acq_rel, shim::order::acquire)) return false;
+  }
+}
+
+bool waiter::try_hold() noexcept {
+  std::uint32_t seen = pending;
+  // acq_rel: as in try_claim()
+  return word_.compare_exchange(seen, held, shim::order::acq_rel, shim::order::acquire);
+}
+
+void waiter::commit(claim_token token) noexcept {
+  word_.store(claim_of(token), shim::order::release);  // release: only the holder leaves `held` and `missed`
+}
+
+bool waiter::revert() noexcept {
+  std::uint32_t seen = held;
+  // acq_rel: gives the waiter back to whoever claims it next
+  if (word_.compare_exchange(seen, pending, shim::order::acq_rel, shim::order::acquire)) return false;
+  commit(retry);
+  return true;
+}
+
+void waiter::wake() noexcept { make_runnable(*target_, false); }
+
+void waiter::rearm() noexcept {
+  word_.store(pending, shim::order::relaxed);  // relaxed: published by the lock under which it is linked again
+}
+
+claim_token waiter::token() const noexcept {
+  return word_.load(shim::order::acquire) >> 2;  // acquire: pairs with the claim
+}
+
+void wait_queue::push_back(wait_node& n) noexcept {
+  list_.push_back(n);
+  count_node(1);
+}
+void wait_queue::push_front(wait_node& n) noexcept {
+  list_.push_front(n);
+  count_node(1);
+}
+void wait_queue::remove(wait_node& n) noexcept {
+  if (!n.linked()) return;
+  list_.remove(n);
+  count_node(-1);
+}
+wait_node* wait_queue::claim_front() noexcept {
+  while (wait_node* n = list_.pop_front()) {
+    count_node(-1);
+    if (n->owner->try_claim(n->token)) return n;  // else it is being woken by somebody else: not for us
+  }
+  return nullptr;
+}
+wait_node* wait_queue::claim_front_as(claim_token token) noexcept {
+  while (wait_node* n = list_.pop_front()) {
+    count_node(-1);
+    if (n->owner->try_claim(token)) return n;
+  }
+  return nullptr;
+}
+wait_node* wait_queue::hold_front() noexcept {
+  while (wait_node* n = list_.pop_front()) {
+    count_node(-1);
+    if (n->owner->try_hold()) return n;
+  }
+  return nullptr;
+}
+
+void wake_list::push(waiter& w) noexcept {
+  w.next_to_wake_ = nullptr;
+  if (last_) {
+    last_->next_to_wake_ = &w;
+  } else {
+    first_ = &w;
+  }
+  last_ = &w;
+}
+void wake_list::claim_all(wait_queue& q) noexcept {
+  while (wait_node* n = q.claim_front()) push(*n->owner);
+}
+void wake_list::wake_all() noexcept {
+  const bool several = first_ != last_;
+  while (waiter* w = first_) {
+    first_ = w->next_to_wake_;  // before the wake-up: the frame may be gone after it
+    make_runnable(*w->target_, several);
+  }
+  last_ = nullptr;
+}
+
+claim_token park(waiter& w, wait_reason reason, const void* object, time_point deadline) noexcept {
+  agent& a = *w.target_;
+  // relaxed: for reports, which may be a moment behind
+  a.object.store(object, shim::order::relaxed);
+  a.timed.store(deadline != never, shim::order::relaxed);
+  a.reason.store(reason, shim::order::relaxed);
+  if (a.is_fiber) {
+    wake_timer timer(w);
+    if (deadline != never) arm(timer, deadline);
+    auto& f = static_cast<fiber&>(a);
+    f.state.store(fiber_state::parked, shim::order::relaxed);  // relaxed: for reports
+    worker::leave(f, afterwards::nothing);
+    if (deadline != never) disarm(timer);
+  } else {
+    auto& t = static_cast<thread_agent&>(a);
+    runtime::instance().thread_parks(+1);
+    if (!wait_for_permit(t, deadline) && !w.try_claim(timed_out)) wait_for_permit(t, never);
+    runtime::instance().thread_parks(-1);
+  }
+  a.reason.store(wait_reason::none, shim::order::relaxed);  // relaxed: for reports
+  return w.token();
+}
+
+void yield_turn() noexcept {
+  agent& a = this_agent();
+  if (!a.is_fiber) {
+    sched_yield();
+    return;
+  }
+  auto& f = static_cast<fiber&>(a);
+  f.state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
+  worker::leave(f, afterwards::requeue);
+}
+
+void spend_turn() noexcept {
+  worker* w = this_worker();
+  if (w && w->spend()) yield_turn();
+}
+
+wait_object::wait_object() noexcept
+    : order(last_order.fetch_add(1, shim::order::relaxed) + 1) {}  // relaxed: only uniqueness matters
+
+std::int64_t registered_nodes() noexcept {
+#if defined(RUNNEL_CHECKED) && RUNNEL_CHECKED
+  return nodes.load(shim::order::relaxed);  // relaxed: a statistic
+#else
+  return 0;
+#endif
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

@@ -1,0 +1,261 @@
+// The loop of a worker, and the two ends of a switch.
+//
+// Invariants
+//  1. A fiber is in at most one queue, or running, or parked. Whoever claimed its waiter makes it runnable once.
+//  2. A fiber's saved_sp is null from the moment a worker decides to resume it until runnel_switch has saved it
+//     again. A worker that takes a fiber with a null saved_sp from a queue puts it back: its old worker is between
+//     "made runnable" and "off its stack", a few instructions that do not depend on the taker.
+//  3. What follows the fiber and not the thread (exceptions in flight, errno) is saved by the fiber before it
+//     leaves and restored by the worker before it enters, so nobody touches a fiber that has left its stack.
+#include "sched/worker.hpp"
+
+#include "base/futex.hpp"
+#include "fiber/switch.hpp"
+#include "sched/fiber_pool.hpp"
+#include "sched/monitor.hpp"
+#include "sched/poll.hpp"
+#include "sched/runtime.hpp"
+#include "sched/signal_stack.hpp"
+
+#include <runnel/base/random.hpp>
+
+#include <cxxabi.h>
+#include <sched.h>
+
+#include <utility>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+namespace {
+
+/// libstdc++'s and libc++abi's record of a thread's exceptions (Itanium C++ ABI, 2.2.2).
+struct exception_state {
+  void* caught;
+  unsigned uncaught;
+};
+
+}  // namespace
+
+void worker::main() noexcept {
+  set_this_worker(this);
+  exceptions_ = reinterpret_cast<void**>(abi::__cxa_get_globals());
+  errno_ = detail::errno_address();
+  detail::sanitizer::adopt_thread(sanitizer_);
+  signal_stack alternate;
+  while (fiber* f = find_work()) execute(f);
+  if (searching) {
+    searching = false;
+    runtime_.idle.end_search();
+  }
+  set_this_worker(nullptr);
+}
+
+void worker::execute(fiber* f) noexcept {
+  void* sp = f->saved_sp.load(shim::order::acquire);  // acquire: pairs with the store in runnel_switch
+  if (!sp) {                                          // still leaving its stack elsewhere (invariant 2)
+    push_tail(f);
+    sched_yield();
+    return;
+  }
+  if (f->state.load(shim::order::relaxed) == fiber_state::abandoned) return;  // relaxed: written while nobody ran
+  f->saved_sp.store(nullptr, shim::order::relaxed);                // relaxed: only we hold the fiber
+  f->state.store(fiber_state::running, shim::order::relaxed);      // relaxed: for reports
+  ticks_.store(ticks() + 1, shim::order::relaxed);                 // relaxed: owner-only writes, read as a hint
+  running_.store(f, shim::order::relaxed);                         // relaxed: owner-only writes, read as a hint
+  budget_ = operations_per_dispatch;
+  auto* exceptions = reinterpret_cast<exception_state*>(exceptions_);
+  exceptions->caught = f->caught_exceptions;
+  exceptions->uncaught = f->uncaught_exceptions;
+  *errno_ = f->saved_errno;
+  detail::sanitizer::before_switch(sanitizer_, f->sanitizer, false);
+  runnel_switch(&loop_sp_, sp);
+  detail::sanitizer::context unused;
+  detail::sanitizer::after_switch(sanitizer_, unused);
+  // f may already run elsewhere; only when it said what to do with it is it still ours.
+  exceptions->caught = nullptr;
+  exceptions->uncaught = 0;
+  running_.store(nullptr, shim::order::relaxed);  // relaxed: as above
+  const afterwards what = std::exchange(afterwards_, afterwards::nothing);
+  if (what == afterwards::requeue) {
+    // Behind everything that is waiting, so that no fiber runs twice before another has run once.
+    if (runtime_.injected()) {
+      runtime_.inject(f, f, 1);
+    } else {
+      push_tail(f);
+    }
+  } else if (what == afterwards::recycle) {
+    job& done = *f->work;
+    release_fiber(f);
+    done.finished(done);
+  }
+}
+
+void worker::leave(fiber& f, afterwards what) noexcept {
+  worker* w = this_worker();
+  auto* exceptions = reinterpret_cast<exception_state*>(w->exceptions_);
+  f.caught_exceptions = exceptions->caught;
+  f.uncaught_exceptions = exceptions->uncaught;
+  f.saved_errno = *w->errno_;
+  w->afterwards_ = what;
+  detail::sanitizer::before_switch(f.sanitizer, w->sanitizer_, what == afterwards::recycle);
+  runnel_switch(static_cast<void**>(const_cast<void*>(f.saved_sp.address())), w->loop_sp_);
+  detail::sanitizer::after_switch(f.sanitizer, this_worker()->sanitizer_of());  // perhaps another worker
+}
+
+extern "C" void runnel_fiber_main(void* argument) noexcept {
+  auto& f = *static_cast<fiber*>(argument);
+  detail::sanitizer::after_switch(f.sanitizer, this_worker()->sanitizer_of());
+  f.work->run(*f.work);
+  worker::leave(f, afterwards::recycle);
+  __builtin_unreachable();
+}
+
+void worker::push_next(fiber* f) noexcept {
+  // A lone successor wakes nobody: this worker runs it within microseconds, a wake-up would cost more.
+  if (fiber* kicked = queue.exchange_next(f)) {
+    push_tail(kicked);
+    runtime_.idle.notify();
+  }
+}
+
+void worker::push_tail(fiber* f) noexcept {
+  while (!queue.push(f)) {
+    std::uint32_t n = 0;
+    fiber* first = queue.take_half(n);
+    if (!first) continue;  // a thief made room
+    fiber* last = first;
+    while (last->next) last = last->next;
+    last->next = f;
+    runtime_.inject(first, f, n + 1);
+    return;
+  }
+}
+
+fiber* worker::next_local() noexcept {
+  if (next_run_ < next_in_a_row) {
+    if (queue.has_next()) {
+      if (fiber* f = queue.exchange_next(nullptr)) {
+        ++next_run_;
+        return f;
+      }
+    }
+  } else if (queue.has_next()) {  // its turns are used up: to the back of the ring
+    if (fiber* f = queue.exchange_next(nullptr)) push_tail(f);
+  }
+  next_run_ = 0;
+  return queue.pop();
+}
+
+/// Timers that are due and descriptors that are ready.
+void worker::poll_shared() noexcept {
+  run_due_timers();
+  poll_descriptors();
+}
+
+fiber* worker::steal() noexcept {
+  const unsigned n = runtime_.workers();
+  for (int round = 0; round < 4; ++round) {
+    const unsigned start = detail::random_below(n);
+    for (unsigned i = 0; i < n; ++i) {
+      worker& victim = runtime_.at((start + i) % n);
+      if (&victim == this) continue;
+      if (fiber* f = queue.steal_from(victim.queue)) {
+        steals_.store(steals() + 1, shim::order::relaxed);  // relaxed: owner-only statistic
+        return f;
+      }
+    }
+    if (runtime_.injected()) break;
+    shim::spin_pause();
+  }
+  return nullptr;
+}
+
+/// To be called with the fiber that ended a search.
+fiber* worker::found(fiber* f) noexcept {
+  if (searching) {
+    searching = false;
+    if (runtime_.idle.end_search() && runtime_.work_visible()) runtime_.idle.notify();
+  }
+  return f;
+}
+
+fiber* worker::find_work() noexcept {
+  for (;;) {
+    if (runtime_.stopping()) return nullptr;
+    if (ticks() % fairness_interval == 0) {
+      poll_shared();
+      if (fiber* f = runtime_.take_injected(*this)) return found(f);
+    }
+    if (fiber* f = next_local()) return found(f);
+    if (fiber* f = runtime_.take_injected(*this)) return found(f);
+    poll_shared();
+    if (fiber* f = next_local()) return found(f);
+    if (searching || (searching = runtime_.idle.begin_search(runtime_.workers()))) {
+      if (fiber* f = steal()) return found(f);
+    }
+    if (go_idle()) {
+      if (!searching) {  // what was seen must be found: no throttle here, or this worker would spin outside the protocol
+        runtime_.idle.join_search();
+        searching = true;
+      }
+      continue;
+    }
+    sleep();
+    monitor_note_activity();
+  }
+}
+
+/// Enters the idle set. True when there is something to do after all.
+bool worker::go_idle() noexcept {
+  const bool searched = std::exchange(searching, false);  // from enter() on it belongs to whoever wakes this worker
+  runtime_.idle.enter(*this);
+  if (searched) runtime_.idle.end_search();
+  shim::fence(shim::order::seq_cst);  // seq_cst: "idle, then the last look", see idle_set.hpp
+  if (!runtime_.work_visible() && !runtime_.stopping()) return false;
+  // Taken by a producer meanwhile: its wake-up is on its way and must be consumed.
+  return runtime_.idle.withdraw(*this);
+}
+
+void worker::sleep() noexcept {
+  if (try_enter_poller()) {
+    std::uint32_t expected = awake;
+    // acq_rel/acquire: pairs with wake(): a notification that came first is consumed below
+    if (word_.compare_exchange(expected, in_poller, shim::order::acq_rel, shim::order::acquire)) wait_in_poller();
+    leave_poller();
+    // Whatever ended the wait, this worker is awake; a wake() from now on leaves its notification in the word.
+    if (runtime_.idle.withdraw(*this)) {
+      std::uint32_t asleep = in_poller;
+      // relaxed: nobody can notify a worker that is not in the set
+      word_.compare_exchange(asleep, awake, shim::order::acq_rel, shim::order::relaxed);
+      return;
+    }
+    // Taken: wait for the notification itself, which may be a few instructions away.
+    // acquire: pairs with wake()
+    while (word_.load(shim::order::acquire) != notified) shim::spin_pause();
+    word_.store(awake, shim::order::relaxed);  // relaxed: only the owner leaves `notified`
+    return;
+  }
+  for (;;) {
+    std::uint32_t expected = awake;
+    // acq_rel/acquire: as above
+    if (word_.compare_exchange(expected, in_futex, shim::order::acq_rel, shim::order::acquire) ||
+        expected == in_futex) {
+      detail::futex_wait(word_, in_futex);
+    }
+    if (word_.load(shim::order::acquire) == notified) {  // acquire: pairs with wake()
+      word_.store(awake, shim::order::relaxed);          // relaxed: only the owner leaves `notified`
+      return;
+    }
+  }
+}
+
+void worker::wake() noexcept {
+  // acq_rel: hands `searching` and the work over; tells how the worker sleeps
+  switch (word_.exchange(notified, shim::order::acq_rel)) {
+    case in_futex: detail::futex_wake(word_, 1); break;
+    case in_poller: kick_poller(); break;
+    default: break;
+  }
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

@@ -1,0 +1,96 @@
+// A worker: one thread that runs fibers. All its work flows through find_work() -> execute().
+#pragma once
+
+#include "base/last_errno.hpp"
+#include "sched/run_queue.hpp"
+
+namespace runnel::inline RUNNEL_ABI::sched {
+
+class runtime;
+
+/// What the worker does with a fiber that has just left its stack.
+enum class afterwards : std::uint8_t { nothing, requeue, recycle };
+
+class worker {
+ public:
+  static constexpr std::uint32_t fairness_interval = 61;  ///< dispatches between looks at the shared sources
+  static constexpr std::uint32_t next_in_a_row = 3;       ///< run-next dispatches before the ring has its turn
+  static constexpr std::int32_t operations_per_dispatch = 128;
+
+  worker(runtime& owner, unsigned index) noexcept : runtime_(owner), index_(index) {}
+
+  /// The thread's body: runs fibers until the runtime stops.
+  void main() noexcept;
+
+  // On this worker's thread.
+  void push_next(fiber* f) noexcept;  ///< f runs next here; who stood there goes to the tail
+  void push_tail(fiber* f) noexcept;
+  /// Leaves the running fiber's stack for the loop; returns when the fiber is resumed, perhaps elsewhere.
+  static void leave(fiber& f, afterwards what) noexcept;
+  /// Counts one operation against the running fiber's turn; true when the turn is over.
+  bool spend() noexcept { return running() && --budget_ <= 0; }
+
+  // From any thread.
+  fiber* running() const noexcept {
+    return running_.load(shim::order::relaxed);  // relaxed: own value on this thread, a hint for the monitor
+  }
+  std::uint32_t ticks() const noexcept {
+    return ticks_.load(shim::order::relaxed);  // relaxed: a hint for the monitor
+  }
+  std::uint64_t steals() const noexcept {
+    return steals_.load(shim::order::relaxed);  // relaxed: a statistic
+  }
+  bool in_the_poller() const noexcept {
+    return word_.load(shim::order::relaxed) == in_poller;  // relaxed: a preference of the one who wakes
+  }
+  /// Ends this worker's sleep, or the next one. Only for one that was taken from the idle set.
+  void wake() noexcept;
+  unsigned index() const noexcept { return index_; }
+  detail::sanitizer::context& sanitizer_of() noexcept { return sanitizer_; }
+
+  run_queue queue;
+
+  // Under the idle set's lock.
+  worker* next_idle = nullptr;
+  bool idle = false;
+
+  bool searching = false;  ///< own thread, and the waker before wake()
+
+  // For the monitor, on its thread.
+  std::uint32_t seen_ticks = 0;
+  time_point since{};
+  bool reported = false;
+
+ private:
+  fiber* find_work() noexcept;
+  fiber* next_local() noexcept;
+  fiber* steal() noexcept;
+  fiber* found(fiber* f) noexcept;
+  void poll_shared() noexcept;
+  bool go_idle() noexcept;
+  void sleep() noexcept;
+  void execute(fiber* f) noexcept;
+
+  // The sleep word: awake, notified (a wake-up is pending), asleep in the futex, asleep in the poller.
+  static constexpr std::uint32_t awake = 0, notified = 1, in_futex = 2, in_poller = 3;
+
+  runtime& runtime_;
+  const unsigned index_;
+  void* loop_sp_ = nullptr;
+  detail::sanitizer::context sanitizer_;
+  void** exceptions_ = nullptr;  ///< this thread's __cxa_eh_globals
+  int* errno_ = nullptr;
+  afterwards afterwards_ = afterwards::nothing;
+  std::int32_t budget_ = 0;
+  std::uint32_t next_run_ = 0;
+  shim::atomic<fiber*> running_{nullptr};
+  shim::atomic<std::uint32_t> ticks_{0};
+  shim::atomic<std::uint64_t> steals_{0};
+  shim::atomic<std::uint32_t> word_{awake};
+};
+
+/// The worker whose thread this is, or null. Never inlined: see this_agent().
+[[gnu::noinline]] worker* this_worker() noexcept;
+void set_this_worker(worker* w) noexcept;
+
+}  // namespace runnel::inline RUNNEL_ABI::sched

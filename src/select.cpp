@@ -1,0 +1,207 @@
+// select over any mix of cases: all the locks of the objects it is about, in one order, then one look, then either one
+// case takes place or all are registered, within the same critical section.
+//
+// Linearization point: the moment all locks are held. So `otherwise` runs only if no case was ready at that instant, and a
+// select never meets itself: its nodes are linked after it has looked.
+// Lock order: by wait_object::order, a number given at creation (not the address: runs must be repeatable).
+// Exactly one case: the parked select has one waiter; whoever ends it claims that once, with the index of the case.
+// Fairness: uniform among the ready by reservoir sampling over one pass.
+// Rejected: registering case by case with one lock at a time; it needs a phase in which a select cannot be claimed and
+// cannot promise the instant of `otherwise` without validating reads.
+// Source: Go's selectgo (src/runtime/select.go).
+#include <runnel/detail/select_core.hpp>
+
+#include "channel.hpp"
+
+#include <runnel/base/random.hpp>
+
+#include <algorithm>
+#include <memory>
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+namespace {
+
+/// The distinct objects of the cases, in lock order.
+class lock_set {
+ public:
+  explicit lock_set(std::span<select_case* const> cases) {
+    if (cases.size() > in_place) {
+      heap_ = std::make_unique<sched::wait_object*[]>(cases.size());
+      objects_ = heap_.get();
+    }
+    for (select_case* c : cases)
+      if (c->enabled)
+        if (sched::wait_object* o = c->object()) objects_[n_++] = o;
+    std::sort(objects_, objects_ + n_, [](auto* a, auto* b) { return a->order < b->order; });
+    n_ = static_cast<std::size_t>(std::unique(objects_, objects_ + n_) - objects_);
+  }
+  void lock() noexcept {
+    for (std::size_t i = 0; i < n_; ++i) objects_[i]->lock.lock();
+  }
+  void unlock() noexcept {
+    for (std::size_t i = n_; i > 0; --i) objects_[i - 1]->lock.unlock();
+  }
+
+ private:
+  static constexpr std::size_t in_place = 16;
+  sched::wait_object* small_[in_place];
+  std::unique_ptr<sched::wait_object*[]> heap_;
+  sched::wait_object** objects_ = small_;
+  std::size_t n_ = 0;
+};
+
+constexpr std::size_t none = ~std::size_t{0};
+
+/// A uniformly random one of the ready cases, or none.
+std::size_t pick(std::span<select_case* const> cases, time_point earliest) {
+  const time_point now = earliest == never ? time_point::min() : steady_clock::now();
+  std::size_t chosen = none;
+  std::uint32_t count = 0;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    select_case& c = *cases[i];
+    if (!c.enabled || c.otherwise) continue;
+    if (!(c.deadline() <= now && c.deadline() != never) && !c.ready()) continue;
+    ++count;
+    if (count == 1 || random_below(count) == 0) chosen = i;
+  }
+  return chosen;
+}
+
+/// A uniformly random one of the cases whose time has come, or none.
+std::size_t pick_timed_out(std::span<select_case* const> cases) {
+  const time_point now = steady_clock::now();
+  std::size_t chosen = none;
+  std::uint32_t count = 0;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    if (!cases[i]->enabled || cases[i]->deadline() > now) continue;
+    ++count;
+    if (count == 1 || random_below(count) == 0) chosen = i;
+  }
+  return chosen;
+}
+
+/// Unlinks all cases but the winner, one lock at a time.
+void dequeue(std::span<select_case* const> cases, std::size_t winner) noexcept {
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    select_case& c = *cases[i];
+    sched::wait_object* o = c.enabled && i != winner ? c.object() : nullptr;
+    if (!o) continue;
+    raw_guard hold(o->lock);
+    c.dequeue(c.node);
+  }
+}
+
+/// The references of a parked select.
+class held_objects {
+ public:
+  explicit held_objects(std::span<select_case* const> cases) noexcept : cases_(cases) {
+    for (select_case* c : cases_)
+      if (c->enabled) c->hold();
+  }
+  ~held_objects() {
+    for (select_case* c : cases_)
+      if (c->enabled) c->let_go();
+  }
+  held_objects(const held_objects&) = delete;
+  held_objects& operator=(const held_objects&) = delete;
+
+ private:
+  std::span<select_case* const> cases_;
+};
+
+}  // namespace
+
+std::size_t run_select(std::span<select_case* const> cases) {
+  std::size_t otherwise = none;
+  time_point earliest = never;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    if (!cases[i]->enabled) continue;
+    if (cases[i]->otherwise) otherwise = i;
+    earliest = std::min(earliest, cases[i]->deadline());
+  }
+  if (otherwise == none) check_canceled();
+  lock_set locks(cases);
+  sched::waiter w;
+  for (;;) {
+    sched::wake_list woken;
+    locks.lock();
+    try {
+      std::size_t chosen;
+      do chosen = pick(cases, earliest);
+      while (chosen != none && !cases[chosen]->commit(woken));
+      if (chosen != none || otherwise != none) {
+        locks.unlock();
+        woken.wake_all();
+        if (otherwise == none) sched::spend_turn();
+        return chosen != none ? chosen : otherwise;
+      }
+      for (std::size_t i = 0; i < cases.size(); ++i) {
+        if (!cases[i]->enabled) continue;
+        cases[i]->node.owner = &w;
+        cases[i]->node.token = static_cast<sched::claim_token>(i);
+        cases[i]->enqueue(cases[i]->node);
+      }
+    } catch (...) {
+      for (select_case* c : cases)
+        if (c->enabled) c->dequeue(c->node);
+      locks.unlock();
+      woken.wake_all();
+      throw;
+    }
+    const held_objects held(cases);
+    locks.unlock();
+    const sched::claim_token t = wait(w, sched::wait_reason::select, nullptr, earliest);
+    dequeue(cases, t);
+    if (t == sched::was_canceled) throw_wait_canceled();
+    if (t < cases.size()) {
+      cases[t]->finish(cases[t]->node);
+      return t;
+    }
+    if (t == sched::timed_out) {
+      const std::size_t i = pick_timed_out(cases);
+      if (i != none) return i;
+    }
+    w.rearm();  // retry: somebody could not finish with us
+  }
+}
+
+// ---- channels --------------------------------------------------------------------------------------------------
+
+sched::wait_object* receive_case_core::object() noexcept { return core_; }
+bool receive_case_core::ready() { return core_->receive_ready(); }
+bool receive_case_core::commit(sched::wake_list& woken) {
+  return core_->try_receive_locked(optional_, woken) != channel_status::would_block;
+}
+void receive_case_core::enqueue(sched::wait_node& n) { core_->enqueue_receiver(n, optional_); }
+void receive_case_core::dequeue(sched::wait_node& n) noexcept { core_->remove_receiver(n); }
+void receive_case_core::finish(sched::wait_node& n) { core_->finish_receive(n); }
+void receive_case_core::hold() noexcept { channel_add_ref(core_); }
+void receive_case_core::let_go() noexcept { channel_release(core_); }
+
+sched::wait_object* send_case_core::object() noexcept { return core_; }
+bool send_case_core::ready() { return core_->send_ready(); }
+bool send_case_core::commit(sched::wake_list& woken) {
+  status_ = core_->try_send_locked(value_, woken);
+  return status_ != channel_status::would_block;
+}
+void send_case_core::enqueue(sched::wait_node& n) { core_->enqueue_sender(n, value_, error_); }
+void send_case_core::dequeue(sched::wait_node& n) noexcept { core_->remove_sender(n); }
+void send_case_core::finish(sched::wait_node& n) { status_ = core_->finish_send(n, error_); }
+void send_case_core::hold() noexcept { channel_add_ref(core_); }
+void send_case_core::let_go() noexcept { channel_release(core_); }
+
+// ---- the others ------------------------------------------------------------------------------------------------
+
+bool join_case_core::ready() {
+  if (!task_->done_locked()) return false;
+  task_->see_end();
+  return true;
+}
+
+void readiness_case_core::enqueue(sched::wait_node& n) {
+  // ready() has just said no, so a descriptor that the kernel does not watch cannot be one that is always ready.
+  static_cast<void>(sched::watch(fd_, what_, n));
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::detail

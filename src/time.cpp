@@ -1,0 +1,92 @@
+#include <runnel/time.hpp>
+
+#include "channel.hpp"
+
+#include <stdexcept>
+
+namespace runnel::inline RUNNEL_ABI {
+
+void sleep_for(duration d) {
+  if (d.nanoseconds() > std::chrono::nanoseconds::zero()) {
+    sleep_until(d.from_now());
+    return;
+  }
+  detail::check_canceled();
+  sched::yield_turn();
+}
+
+void sleep_until(time_point t) {
+  detail::check_canceled();
+  sched::waiter w;  // nobody but the clock and the context knows it
+  if (detail::wait(w, sched::wait_reason::sleep, nullptr, t) == sched::was_canceled) detail::throw_wait_canceled();
+}
+
+namespace detail {
+
+/// Protocol: the channel's buffer of one holds the untaken tick. Ticks are put in and stale ones taken out under the timer
+/// lock and, inside it, the channel's; so after stop() none is left and none can come.
+struct timer_source : sched::timer_node {
+  timer_source(channel_core* c, std::chrono::nanoseconds p) noexcept : timer_node(&tick), channel(c), period(p) {}
+
+  static sched::deferred* tick(sched::timer_node& n, sched::wake_list& woken) noexcept {
+    auto& s = static_cast<timer_source&>(n);
+    time_point now = steady_clock::now();
+    {
+      raw_guard hold(s.channel->lock);
+      static_cast<void>(s.channel->try_send_locked(&now, woken));  // full: the tick is dropped
+    }
+    if (s.period > std::chrono::nanoseconds::zero()) {
+      const auto missed = (now - s.deadline) / s.period;
+      s.deadline += s.period * (missed + 1);
+      s.again = true;
+    }
+    return nullptr;
+  }
+  static void forget_tick(sched::timer_node& n) noexcept {
+    auto& s = static_cast<timer_source&>(n);
+    sched::wake_list nobody;  // no sender waits for room in this channel
+    std::optional<time_point> stale;
+    raw_guard hold(s.channel->lock);
+    s.dropped = s.channel->try_receive_locked(&stale, nobody) == channel_status::ok;
+  }
+  bool change(time_point next) {
+    const bool was_armed = sched::rearm(*this, next, &forget_tick);
+    return was_armed || std::exchange(dropped, false);
+  }
+
+  channel_core* channel;
+  std::chrono::nanoseconds period;
+  bool dropped = false;
+};
+
+timer_handle::timer_handle(time_point first, std::chrono::nanoseconds period)
+    : ref_(make_channel_core(element_ops_of<time_point>::ops, 1)), source_(new timer_source(ref_.get(), period)) {
+  sched::arm(*source_, first);
+}
+
+timer_handle::~timer_handle() {
+  if (!source_) return;
+  sched::disarm(*source_);
+  delete source_;
+}
+
+bool timer_handle::stop() {
+  if (!source_) throw_misuse("runnel::timer: used after it was moved from");
+  return source_->change(never);
+}
+
+bool timer_handle::reset(time_point next, std::chrono::nanoseconds period) {
+  if (!source_) throw_misuse("runnel::timer: used after it was moved from");
+  source_->period = period;
+  return source_->change(next);
+}
+
+}  // namespace detail
+
+const duration& ticker::checked(const duration& period) {
+  if (period.nanoseconds() <= std::chrono::nanoseconds::zero())
+    throw std::invalid_argument("runnel::ticker: the period must be positive");
+  return period;
+}
+
+}  // namespace runnel::inline RUNNEL_ABI

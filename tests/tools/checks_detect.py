@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""The checks of the checks: small trees that are known to be bad, or good, and what tools/check_*.py says of them."""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
+
+
+def verdict(check, files):
+    """The output lines of a check over a tree with these files; none if it passes."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("layers.txt", "seams.txt"):
+            files.setdefault(f"tools/{name}", (TOOLS / name).read_text() if name == "layers.txt" else SEAMS)
+        for name, text in files.items():
+            path = pathlib.Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        run = subprocess.run([sys.executable, TOOLS / f"check_{check}.py", "--root", folder],
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        lines = run.stdout.splitlines()
+        assert (run.returncode != 0) == bool(lines), run
+        return lines
+
+
+SEAMS = "word futex \\bSYS_futex\\b\nallow src/base/futex.cpp futex : the door\n"
+DOOR = {"src/base/futex.cpp": "int x = SYS_futex;\n"}
+
+
+class Layers(unittest.TestCase):
+    def test_lower_and_own_layers_may_be_included(self):
+        self.assertEqual([], verdict("layers", {
+            "include/runnel/base/a.hpp": "", "include/runnel/sched/waiter.hpp": "#include <runnel/base/a.hpp>\n",
+            "src/sync/mutex.cpp": "#include <runnel/sched/waiter.hpp>\n#include <vector>\n"}))
+
+    def test_upward_include_is_found(self):
+        self.assertEqual(["src/base/a.cpp:2: base may not include include/runnel/go.hpp (go)"], verdict("layers", {
+            "include/runnel/go.hpp": "", "src/base/a.cpp": "\n#include <runnel/go.hpp>\n"}))
+
+    def test_siblings_may_not_see_each_other(self):
+        self.assertEqual(1, len(verdict("layers", {
+            "include/runnel/lockfree/a.hpp": "", "include/runnel/fiber/b.hpp": "#include <runnel/lockfree/a.hpp>\n"})))
+
+    def test_inner_scheduler_is_closed_to_sync(self):
+        self.assertEqual(1, len(verdict("layers", {
+            "src/sched/worker.hpp": "", "src/sync/mutex.cpp": '#include "sched/worker.hpp"\n'})))
+
+    def test_nothing_includes_testing(self):
+        self.assertEqual(1, len(verdict("layers", {
+            "include/runnel/testing/a.hpp": "", "src/debug/b.cpp": "#include <runnel/testing/a.hpp>\n"})))
+
+    def test_unknown_file_and_missing_target_are_found(self):
+        self.assertEqual(2, len(verdict("layers", {
+            "src/stray.cpp": "", "src/base/a.cpp": '#include "nowhere.hpp"\n'})))
+
+    def test_cycle_is_found(self):
+        self.assertEqual(["include cycle: src/base/a.hpp -> src/base/b.hpp -> src/base/a.hpp"], verdict("layers", {
+            "src/base/a.hpp": '#include "base/b.hpp"\n', "src/base/b.hpp": '#include "a.hpp"\n'}))
+
+    def test_commented_include_does_not_count(self):
+        self.assertEqual([], verdict("layers", {
+            "include/runnel/go.hpp": "", "src/base/a.cpp": "/*\n#include <runnel/go.hpp>\n*/\n"}))
+
+
+class Seams(unittest.TestCase):
+    def test_the_door_may_use_its_word(self):
+        self.assertEqual([], verdict("seams", {**DOOR}))
+
+    def test_others_may_not(self):
+        self.assertEqual(1, len(verdict("seams", {**DOOR, "src/go.cpp": "f(SYS_futex);\n"})))
+
+    def test_comments_and_strings_do_not_count(self):
+        self.assertEqual([], verdict("seams", {
+            **DOOR, "src/go.cpp": '// SYS_futex\nauto a = "SYS_futex"; auto b = R"(" SYS_futex)"; /* SYS_futex */\n'}))
+
+    def test_unused_permission_is_found(self):
+        self.assertEqual(1, len(verdict("seams", {"src/base/futex.cpp": "\n"})))
+
+
+class Atomics(unittest.TestCase):
+    def found(self, text, path="src/a.cpp"):
+        return len(verdict("atomics", {path: text}))
+
+    def test_raw_atomics_are_found(self):
+        self.assertEqual(3, self.found("#include <atomic>\nstd::atomic<int> a;\nint b = __atomic_load_n(&c, 0);\n"))
+
+    def test_the_shim_may_use_them(self):
+        self.assertEqual(0, self.found("#include <atomic>\n", "include/runnel/base/atomic.hpp"))
+
+    def test_unexplained_order_is_found(self):
+        self.assertEqual(1, self.found("void f() {\n  a.load(order::relaxed);\n}\n"))
+
+    def test_explained_orders_pass(self):
+        self.assertEqual(0, self.found(
+            "a.load(order::relaxed);  // a counter\n\n"
+            "// release: publishes b\nif (c)\n  a->store(b,\n           shim::order::release);\n"))
+
+    def test_an_empty_line_ends_the_explanation(self):
+        self.assertEqual(1, self.found("// acquire: pairs with f\n\na.load(order::acquire);\n"))
+
+    def test_a_comment_without_words_explains_nothing(self):
+        self.assertEqual(1, self.found("// ----\na.load(order::acquire);\n"))
+
+    def test_other_loads_do_not_count(self):
+        self.assertEqual(0, self.found("file.load(name);\n"))
+
+    def test_thread_local_in_a_public_header_is_found(self):
+        self.assertEqual(1, self.found("inline thread_local int a;\n", "include/runnel/a.hpp"))
+        self.assertEqual(0, self.found("thread_local int a;\n"))
+
+
+def fails(tool, *arguments):
+    """Whether a tool of this project rejects these arguments."""
+    return subprocess.run([sys.executable, TOOLS / tool, *arguments], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL).returncode != 0
+
+
+class InTemporaryFolder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+
+class NegativeCompile(InTemporaryFolder):
+    def rejected(self, text):
+        return fails("negative_compile.py", self.write("a.cpp", text), "--", "c++", "-std=c++20")
+
+    GUARDED = "#ifndef RUNNEL_NEGATIVE_CONTROL\nstatic_assert(false, \"no luck\");\n#endif\n"
+
+    def test_the_expected_error_passes(self):
+        self.assertFalse(self.rejected("// expect: no luck\n" + self.GUARDED))
+
+    def test_another_error_is_rejected(self):
+        self.assertTrue(self.rejected("// expect: more luck\n" + self.GUARDED))
+
+    def test_a_file_that_compiles_is_rejected(self):
+        self.assertTrue(self.rejected("// expect: no luck\nint x;\n"))
+
+    def test_a_file_that_never_compiles_is_rejected(self):
+        self.assertTrue(self.rejected("// expect: no luck\nstatic_assert(false, \"no luck\");\n"))
+
+    def test_a_file_without_expectation_is_rejected(self):
+        self.assertTrue(self.rejected(self.GUARDED))
+
+
+class ExpectRace(InTemporaryFolder):
+    def rejected(self, output, status):
+        program = self.write("race", f"#!/bin/sh\necho '{output}'\nexit {status}\n")
+        return fails("expect_race.py", program, "race.cpp")
+
+    REPORT = "WARNING: ThreadSanitizer: data race (pid=1)\n  #0 main race.cpp:3"
+
+    def test_the_report_passes(self):
+        self.assertFalse(self.rejected(self.REPORT, 66))
+
+    def test_silence_is_rejected(self):
+        self.assertTrue(self.rejected("", 66))
+
+    def test_success_is_rejected(self):
+        self.assertTrue(self.rejected(self.REPORT, 0))
+
+    def test_a_race_elsewhere_is_rejected(self):
+        self.assertTrue(self.rejected(self.REPORT.replace("race.cpp", "other.cpp"), 66))
+
+
+class TsanObjects(InTemporaryFolder):
+    SHARED = "template <class T> __attribute__((noinline)) T twice(T t) { return t + t; }\nint f() { return twice(2); }\n"
+
+    def build(self, text, *flags):
+        source, archive = self.write("a.cpp", text), self.folder / "a.a"
+        subprocess.run(["c++", "-O1", *flags, "-c", source, "-o", self.folder / "a.o"], check=True)
+        subprocess.run(["ar", "rcs", archive, self.folder / "a.o"], check=True)
+        return archive
+
+    def test_a_shared_function_is_found(self):
+        self.assertTrue(fails("check_tsan_objects.py", self.build(self.SHARED)))
+
+    def test_a_localized_function_passes(self):
+        archive = self.build(self.SHARED)
+        subprocess.run([TOOLS.parent / "cmake/localize_weak.sh", archive, "ld", "nm", "objcopy", "ar"], check=True)
+        self.assertFalse(fails("check_tsan_objects.py", archive))
+
+    def test_instrumentation_is_found(self):
+        self.assertTrue(fails("check_tsan_objects.py", self.build("void f(int* p) { *p = 1; }", "-fsanitize=thread")))
+
+
+if __name__ == "__main__":
+    unittest.main()
