@@ -17,9 +17,10 @@
 
 #include <cerrno>
 #include <algorithm>
-#include <memory>
+#include <array>
+#include <cstdlib>
+#include <new>
 #include <system_error>
-#include <vector>
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
@@ -40,7 +41,27 @@ struct instance {
   int epoll = epoll_create1(EPOLL_CLOEXEC);
   int kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   wait_object object;
-  std::vector<std::unique_ptr<entry>> entries;
+  // By descriptor, in pages that are made when needed and kept.
+  static constexpr std::size_t page_entries = 256;
+  std::array<entry*, 4096> pages{};
+  entry& at(int fd) noexcept {
+    const auto i = static_cast<std::size_t>(fd);
+    return pages[i / page_entries][i % page_entries];
+  }
+  /// Throws where the descriptor's number is beyond the table, or there is no memory.
+  entry& make(int fd) {
+    const auto i = static_cast<std::size_t>(fd);
+    if (i / page_entries >= pages.size())
+      throw std::system_error(EMFILE, std::generic_category(), "runnel: a descriptor above 1048575 cannot be waited for");
+    entry*& page = pages[i / page_entries];
+    if (!page) {
+      auto* memory = static_cast<entry*>(std::malloc(page_entries * sizeof(entry)));  // kept: see thread agents
+      if (!memory) throw std::bad_alloc();
+      for (std::size_t k = 0; k < page_entries; ++k) new (&memory[k]) entry;
+      page = memory;
+    }
+    return at(fd);
+  }
   void (*signal_call)() noexcept = nullptr;
   int signal_fd = -1;
 
@@ -83,7 +104,7 @@ void handle(epoll_event* events, int n, bool sleeper) noexcept {
         own = true;
         continue;
       }
-      entry& e = *p.entries[static_cast<std::size_t>(fd)];
+      entry& e = p.at(fd);
       const std::uint32_t broken = events[i].events & (EPOLLERR | EPOLLHUP);
       const std::size_t before = waiters.load(shim::order::relaxed);  // relaxed: written under the lock
       std::size_t gone = 0;
@@ -118,10 +139,7 @@ bool watch(int fd, readiness what, wait_node& n) {
   runtime::instance().ensure_started();
   instance& p = poller();
   if (fd < 0) throw std::system_error(EBADF, std::generic_category(), "runnel: wait for a descriptor");
-  const auto index = static_cast<std::size_t>(fd);
-  if (p.entries.size() <= index) p.entries.resize(index + 1);
-  if (!p.entries[index]) p.entries[index] = std::make_unique<entry>();
-  entry& e = *p.entries[index];
+  entry& e = p.make(fd);
   e.of(what).push_back(n);
   epoll_event event{};
   event.events = e.interest() | EPOLLONESHOT;
@@ -143,7 +161,7 @@ bool watch(int fd, readiness what, wait_node& n) {
 
 void unwatch(int fd, readiness what, wait_node& n) noexcept {
   if (!n.linked()) return;
-  entry& e = *poller().entries[static_cast<std::size_t>(fd)];
+  entry& e = poller().at(fd);
   e.of(what).remove(n);
   waiters.fetch_sub(1, shim::order::relaxed);  // relaxed: read as a hint
 }
