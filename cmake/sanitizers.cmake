@@ -14,6 +14,8 @@ function(runnel_sanitize target)
     target_compile_options(${target} PUBLIC "$<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>")
     target_link_options(${target} PUBLIC -fsanitize=thread)
     target_compile_definitions(${target} PUBLIC RUNNEL_TSAN=1)
+    # Inline variables as plain weak symbols, which the merged object below can share with the program.
+    target_compile_options(${target} PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>")
     add_custom_command(TARGET ${target} POST_BUILD VERBATIM
       COMMAND ${PROJECT_SOURCE_DIR}/cmake/localize_weak.sh $<TARGET_FILE:${target}>
               ${CMAKE_LINKER} ${CMAKE_NM} ${CMAKE_OBJCOPY} ${CMAKE_AR})

@@ -5,6 +5,8 @@
 // is kept. Callers hold the channel's lock.
 #pragma once
 
+#include "fiber/sanitizer.hpp"
+
 #include <runnel/detail/channel_core.hpp>
 
 namespace runnel::inline RUNNEL_ABI::detail {
@@ -90,6 +92,7 @@ class element_queue {
   }
   void clear() noexcept {
     while (count_) {
+      sanitizer::hb_acquire(front_mark());
       ops_.destroy(front());
       popped();
     }

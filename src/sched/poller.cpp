@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,6 +27,22 @@ namespace runnel::inline RUNNEL_ABI::sched {
 
 namespace {
 
+// The library's own descriptors are used by plain system calls: a thread sanitizer takes those of libc for edges between the
+// program's fibers.
+int make_epoll() noexcept { return static_cast<int>(syscall(SYS_epoll_create1, EPOLL_CLOEXEC)); }
+int make_eventfd() noexcept { return static_cast<int>(syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+int control(int epoll, int operation, int fd, epoll_event* e) noexcept {
+  return static_cast<int>(syscall(SYS_epoll_ctl, epoll, operation, fd, e));
+}
+/// Null: for ever.
+int wait_for_events(int epoll, epoll_event* events, int n, const timespec* limit) noexcept {
+  const auto r = static_cast<int>(syscall(SYS_epoll_pwait2, epoll, events, n, limit, nullptr, 0));
+  if (r >= 0 || detail::last_errno() != ENOSYS) return r;
+  // Before Linux 5.11, in whole milliseconds, rounded up.
+  const long ms = limit ? std::min(limit->tv_sec, 1'000'000L) * 1000 + (limit->tv_nsec + 999'999) / 1'000'000 : -1;
+  return static_cast<int>(syscall(SYS_epoll_pwait, epoll, events, n, static_cast<int>(ms), nullptr, 0));
+}
+
 struct entry {
   wait_queue readers;
   wait_queue writers;
@@ -38,8 +55,8 @@ struct entry {
 
 /// Created at the first use and kept: its descriptors live as long as the process.
 struct instance {
-  int epoll = epoll_create1(EPOLL_CLOEXEC);
-  int kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  int epoll = make_epoll();
+  int kick = make_eventfd();
   wait_object object;
   // By descriptor, in pages that are made when needed and kept.
   static constexpr std::size_t page_entries = 256;
@@ -71,7 +88,7 @@ struct instance {
     epoll_event e{};
     e.events = EPOLLIN;
     e.data.fd = kick;
-    epoll_ctl(epoll, EPOLL_CTL_ADD, kick, &e);
+    control(epoll, EPOLL_CTL_ADD, kick, &e);
   }
 };
 
@@ -96,8 +113,8 @@ void handle(epoll_event* events, int n, bool sleeper) noexcept {
     for (int i = 0; i < n; ++i) {
       const int fd = events[i].data.fd;
       if (fd == p.kick) {
-        std::uint64_t ignored;
-        if (sleeper) [[maybe_unused]] auto r = read(p.kick, &ignored, sizeof ignored);
+        std::uint64_t count;
+        if (sleeper) syscall(SYS_read, p.kick, &count, sizeof count);
         continue;
       }
       if (fd == p.signal_fd) {
@@ -121,7 +138,7 @@ void handle(epoll_event* events, int n, bool sleeper) noexcept {
         epoll_event again{};
         again.events = rest | EPOLLONESHOT;
         again.data.fd = fd;
-        epoll_ctl(p.epoll, EPOLL_CTL_MOD, fd, &again);
+        control(p.epoll, EPOLL_CTL_MOD, fd, &again);
       }
     }
   }
@@ -145,9 +162,9 @@ bool watch(int fd, readiness what, wait_node& n) {
   event.events = e.interest() | EPOLLONESHOT;
   event.data.fd = fd;
   // The kernel forgets a descriptor when it is closed, and its number may come back: try the other call then.
-  int r = epoll_ctl(p.epoll, e.known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+  int r = control(p.epoll, e.known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
   if (r != 0 && (detail::last_errno() == ENOENT || detail::last_errno() == EEXIST))
-    r = epoll_ctl(p.epoll, e.known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
+    r = control(p.epoll, e.known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
   if (r != 0) {
     const int why = detail::last_errno();
     e.of(what).remove(n);
@@ -184,7 +201,8 @@ void poll_descriptors() noexcept {
   // relaxed: a hint; a signal descriptor counts as a waiter through watch_always()
   if (waiters.load(shim::order::relaxed) == 0 && poller().signal_fd < 0) return;
   epoll_event events[batch];
-  const int n = epoll_wait(poller().epoll, events, batch, 0);
+  constexpr timespec at_once{};
+  const int n = wait_for_events(poller().epoll, events, batch, &at_once);
   if (n > 0) handle(events, n, false);
 }
 
@@ -205,20 +223,13 @@ void wait_in_poller() noexcept {
     until = now_next;
   }
   epoll_event events[batch];
-  int n;
-  if (until == never) {
-    n = epoll_wait(poller().epoll, events, batch, -1);
-  } else {
+  timespec limit{};
+  if (until != never) {
     const auto left = std::max(std::chrono::nanoseconds(until - steady_clock::now()), std::chrono::nanoseconds::zero());
-    timespec t{};
-    t.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000);
-    t.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
-    n = epoll_pwait2(poller().epoll, events, batch, &t, nullptr);
-    if (n < 0 && detail::last_errno() == ENOSYS) {  // before Linux 5.11
-      const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
-      n = epoll_wait(poller().epoll, events, batch, static_cast<int>(std::min<std::int64_t>(ms, 1'000'000'000)));
-    }
+    limit.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000);
+    limit.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
   }
+  const int n = wait_for_events(poller().epoll, events, batch, until == never ? nullptr : &limit);
   sleeping_until.store(ns(time_point::min()), shim::order::seq_cst);  // seq_cst: as above
   if (n > 0) handle(events, n, true);
 }
@@ -226,7 +237,7 @@ void wait_in_poller() noexcept {
 void kick_poller() noexcept {
   detail::count_kernel_wake();
   const std::uint64_t one = 1;
-  [[maybe_unused]] auto r = write(poller().kick, &one, sizeof one);
+  syscall(SYS_write, poller().kick, &one, sizeof one);
 }
 
 void timer_moved_up(time_point deadline) noexcept {
@@ -242,7 +253,7 @@ void watch_always(int fd, void (*call)() noexcept) {
   epoll_event e{};
   e.events = EPOLLIN;
   e.data.fd = fd;
-  epoll_ctl(p.epoll, EPOLL_CTL_ADD, fd, &e);
+  control(p.epoll, EPOLL_CTL_ADD, fd, &e);
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

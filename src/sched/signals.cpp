@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -38,7 +39,7 @@ void on_signal(int signo) noexcept {
   }
   const std::uint64_t one = 1;
   // relaxed: set before any handler is installed
-  [[maybe_unused]] auto r = write(descriptor.load(shim::order::relaxed), &one, sizeof one);
+  syscall(SYS_write, descriptor.load(shim::order::relaxed), &one, sizeof one);
   *detail::errno_address() = saved;
 }
 
@@ -55,9 +56,9 @@ void release_signals(std::uint64_t signals) noexcept {
 }
 
 void dispatch() noexcept {
-  std::uint64_t ignored;
+  std::uint64_t count;
   // relaxed: set before the descriptor was watched
-  [[maybe_unused]] auto r = read(descriptor.load(shim::order::relaxed), &ignored, sizeof ignored);
+  syscall(SYS_read, descriptor.load(shim::order::relaxed), &count, sizeof count);
   const std::uint64_t now = pending.exchange(0, shim::order::acq_rel);  // acq_rel: pairs with on_signal()
   detail::raw_guard hold(lock);
   for (int s = 1; s < 64; ++s) {
@@ -83,7 +84,7 @@ void subscribe(signal_subscriber& s) {
   runtime::instance().ensure_started();
   detail::raw_guard hold(lock);
   if (descriptor.load(shim::order::relaxed) < 0) {  // relaxed: under the lock
-    const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const int fd = static_cast<int>(syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));  // plain: see poller.cpp
     descriptor.store(fd, shim::order::relaxed);  // relaxed: before any handler is installed
     watch_always(fd, &dispatch);
   }
