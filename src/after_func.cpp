@@ -17,7 +17,7 @@ namespace {
 
 /// Two references: the handle's, and that of the registration, which becomes the fiber's.
 struct registration : sched::job, sched::wait_object {
-  registration(after_core& c, context_node& n) noexcept : core(&c), node(&n) {
+  registration(after_core& c, context_node& n) : core(&c), node(&n) {
     job::run = &run_on_fiber;
     job::finished = &after_fiber;
   }
@@ -32,8 +32,7 @@ struct registration : sched::job, sched::wait_object {
     hb_acquire(&r);
     r.running_on.store(&sched::this_agent(), shim::order::relaxed);  // relaxed: see the destructor of the handle
     {
-      const auto ambient = ref_ptr<context_node>::adopt(new plain_node(nullptr, r.node.get()));
-      fiber_frame frame(*ambient);
+      fiber_frame frame(*r.ambient);
       try {
         r.core->call_function(*r.core);
       } catch (...) {
@@ -63,6 +62,7 @@ struct registration : sched::job, sched::wait_object {
 
   after_core* core;
   ref_ptr<context_node> node;
+  ref_ptr<context_node> ambient = ref_ptr<context_node>::adopt(new plain_node(nullptr, node.get()));  ///< of the function
   sched::fiber* fiber = nullptr;
   shim::atomic<sched::agent*> running_on{nullptr};
   bool done = false;

@@ -246,13 +246,13 @@ class counted_ref {
     return *this;
   }
   ~counted_ref() {
-    if (counted_) Drop(ref_.peek());
+    if (channel_core* c = ref_.peek(); c && counted_) Drop(c);
   }
   const channel_ref& ref() const noexcept { return ref_; }
 
  private:
   void add() noexcept {
-    if (counted_) Add(ref_.peek());
+    if (channel_core* c = ref_.peek(); c && counted_) Add(c);
   }
   channel_ref ref_;
   bool counted_ = false;

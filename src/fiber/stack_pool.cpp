@@ -67,9 +67,11 @@ slab* map_slab(stack_class c, std::size_t record_bytes) noexcept {
     madvise(base, bytes, MADV_NOHUGEPAGE);  // else one touched page may bring in 2 MiB
     for (std::size_t i = 0; i < slots; ++i) {
       install_guard(base + i * stack_bytes(c), guard_bytes(c));
-      sanitizer::register_stack(base + i * stack_bytes(c), stack_bytes(c));
+      std::byte* usable = base + i * stack_bytes(c) + guard_bytes(c);
+      const std::size_t usable_bytes = stack_bytes(c) - guard_bytes(c);
+      sanitizer::register_stack(usable, usable_bytes);
+      sanitizer::register_root(usable, usable_bytes);
     }
-    sanitizer::register_root(base, bytes);
   }
   sanitizer::register_root(records, slots * record_bytes);
   slabs[index] = {base, slots, c, records};
