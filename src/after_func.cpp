@@ -17,7 +17,8 @@ namespace {
 
 /// Two references: the handle's, and that of the registration, which becomes the fiber's.
 struct registration : sched::job, sched::wait_object {
-  registration(after_core& c, context_node& n) : core(&c), node(&n) {
+  registration(after_core& c, context_node& n, bool part_of_node)
+      : core(&c), node(n), kept(part_of_node ? nullptr : &n), ambient(ref_ptr<context_node>::adopt(new plain_node(nullptr, kept.get()))) {
     job::run = &run_on_fiber;
     job::finished = &after_fiber;
   }
@@ -61,8 +62,9 @@ struct registration : sched::job, sched::wait_object {
   }
 
   after_core* core;
-  ref_ptr<context_node> node;
-  ref_ptr<context_node> ambient = ref_ptr<context_node>::adopt(new plain_node(nullptr, node.get()));  ///< of the function
+  context_node& node;
+  ref_ptr<context_node> kept;     ///< node, unless this is a part of it
+  ref_ptr<context_node> ambient;  ///< of the function
   sched::fiber* fiber = nullptr;
   shim::atomic<sched::agent*> running_on{nullptr};
   bool done = false;
@@ -74,7 +76,7 @@ registration& of(after_core* c) noexcept { return *static_cast<registration*>(c-
 
 /// True: it will not run, and the registration's reference is gone.
 bool withdraw(registration& r) noexcept {
-  if (!r.node->remove_hook(*r.core)) return false;
+  if (!r.node.remove_hook(*r.core)) return false;
   sched::release_fiber(r.fiber);
   {
     raw_guard hold(r.lock);
@@ -86,15 +88,15 @@ bool withdraw(registration& r) noexcept {
 
 }  // namespace
 
-void register_after(after_core* c, const context& ctx, const site& at) {
+void register_after(after_core* c, const context& ctx, const site& at, bool part_of_context) {
   std::unique_ptr<after_core> owned(c);
-  auto r = std::make_unique<registration>(*c, node_of(ctx));
+  auto r = std::make_unique<registration>(*c, node_of(ctx), part_of_context);
   r->fiber = sched::reserve_fiber(stack_class::standard, "after_func", at);
   owned.release();
   c->state = r.get();
   c->fire = &registration::fire;
   registration& registered = *r.release();
-  if (!registered.node->add_hook(*c)) registration::fire(*c);
+  if (!registered.node.add_hook(*c)) registration::fire(*c);
 }
 
 void drop_after(after_core* c) noexcept {

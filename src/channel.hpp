@@ -10,7 +10,8 @@
 // Order: first come, first served, for values and for both queues: a receive that takes a buffered value moves the first
 // waiting sender's value into the buffer within the same critical section, so no newcomer can overtake it.
 // No lost wake-up: see waiter.hpp; every operation looks and enqueues within one critical section.
-// Elements are moved under the lock: an element's move must not use the channel. They are destroyed outside of it.
+// Elements are moved under the lock: an element's move must not use the channel. Left-over elements are
+// destroyed outside of it, moved-from ones under it.
 // Happens-before for TSan: per buffer cell and per hand-off slot, as the Go memory model promises (the k-th send before
 // the k-th receive, the k-th receive before the send k + capacity), and from close to who sees it; not between senders.
 // Source: the Go runtime's channel (src/runtime/chan.go).
@@ -35,6 +36,7 @@ class channel_core : public sched::wait_object {
   channel_status try_receive_locked(void* optional, sched::wake_list& woken);
   bool send_ready() const noexcept;
   bool receive_ready() const noexcept;
+  bool receivers_waiting() const noexcept { return !receivers_.empty(); }
   /// `error` receives what a move on the sender's behalf throws.
   void enqueue_sender(sched::wait_node& n, void* value, std::exception_ptr& error) noexcept;
   void enqueue_receiver(sched::wait_node& n, void* optional) noexcept;

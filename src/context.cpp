@@ -45,10 +45,13 @@ context_node::context_node(context_node* cancel_parent, context_node* value_pare
 context_node::~context_node() {
   if (has_timer_.load(shim::order::relaxed)) sched::disarm(timer_);  // relaxed: nobody else refers to this node
   delete extension_.load(shim::order::relaxed);                      // relaxed: as above
-  if (cancel_parent_) {
-    raw_guard hold(cancel_parent_->lock);
-    if (list_hook<sibling_tag>::linked()) cancel_parent_->children_.remove(*this);
-  }
+  unlink();
+}
+
+void context_node::unlink() noexcept {
+  if (!cancel_parent_) return;
+  raw_guard hold(cancel_parent_->lock);
+  if (list_hook<sibling_tag>::linked()) cancel_parent_->children_.remove(*this);
 }
 
 void context_node::add_ref() noexcept {
@@ -86,6 +89,7 @@ void context_node::cancel(std::exception_ptr cause, cancel_state how) noexcept {
   hb_release(this);
   context_node* more = nullptr;  // a list and not recursion: the tree may be deep, the stack is not
   cancel_one(*this, cause, how, more);
+  unlink();  // a canceled child is of no interest to its parent, however long its handles live
   while (context_node* n = more) {
     more = n->next_to_cancel_;
     hb_release(n);

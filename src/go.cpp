@@ -130,6 +130,8 @@ void task_core::join() {
 }
 
 void task_core::join_shielded() noexcept {
+  // The runtime has stopped and left the fiber behind (a task in a static object): nobody will end it.
+  if (!sched::runtime::instance().running() && !done()) return;
   ambient_scope shield(nullptr);
   join();
 }

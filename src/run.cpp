@@ -170,7 +170,7 @@ runtime_stats stats() noexcept {
   runtime_stats s;
   if (r.running()) {
     s.workers = r.workers();
-    for (unsigned i = 0; i < r.workers(); ++i) s.steals += r.at(i).steals();
+    s.steals = r.steals();
   }
   s.live_fibers = sched::live_fibers();
   s.parked = static_cast<std::size_t>(r.parked_threads());

@@ -1,7 +1,6 @@
 #include <runnel/signal.hpp>
 
 #include "channel.hpp"
-#include "sched/monitor.hpp"
 #include "sched/signals.hpp"
 
 #include <string>
@@ -28,11 +27,14 @@ struct signal_channel::subscription : sched::signal_subscriber {
       woken.wake_all();
       return false;
     };
+    awaited = [](sched::signal_subscriber& s) noexcept {
+      detail::channel_core* core = static_cast<subscription&>(s).channel;
+      const detail::raw_guard hold(core->lock);
+      return core->receivers_waiting();
+    };
     sched::subscribe(*this);
-    sched::expect_outside_events(+1);
   }
   ~subscription() {
-    sched::expect_outside_events(-1);
     sched::unsubscribe(*this);
   }
   detail::channel_core* channel;

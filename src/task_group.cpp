@@ -15,6 +15,16 @@ using detail::sanitizer::hb_release;
 
 namespace {
 
+bool is_cancellation(const std::exception_ptr& e) noexcept {
+  try {
+    std::rethrow_exception(e);
+  } catch (const canceled&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 /// Whether e is a cancellation that began with `node`.
 bool caused_by(const std::exception_ptr& e, const detail::context_node* node) noexcept {
   try {
@@ -44,7 +54,8 @@ task_group::task_group(const context& parent, task_group_options options)
 task_group::~task_group() {
   cancel();
   join_shielded();
-  if (!taken_ && first_error_ && std::uncaught_exceptions() == 0) detail::deliver_unhandled(first_error_);
+  if (!taken_ && first_error_ && std::uncaught_exceptions() == 0 && !is_cancellation(first_error_))
+    detail::deliver_unhandled(first_error_);
   while (detail::group_child* c = failed_) {
     failed_ = c->next_failed;
     delete c;

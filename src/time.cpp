@@ -42,21 +42,28 @@ struct timer_source : sched::timer_node {
     }
     return nullptr;
   }
-  static void forget_tick(sched::timer_node& n) noexcept {
+  /// What a stop or reset asks for, and what it found; exchanged under the timer lock.
+  struct change_request {
+    std::chrono::nanoseconds period;
+    bool dropped = false;
+  };
+  static void prepare(sched::timer_node& n, void* argument) noexcept {
     auto& s = static_cast<timer_source&>(n);
+    auto& request = *static_cast<change_request*>(argument);
+    s.period = request.period;
     sched::wake_list nobody;  // no sender waits for room in this channel
     std::optional<time_point> stale;
     raw_guard hold(s.channel->lock);
-    s.dropped = s.channel->try_receive_locked(&stale, nobody) == channel_status::ok;
+    request.dropped = s.channel->try_receive_locked(&stale, nobody) == channel_status::ok;
   }
-  bool change(time_point next) {
-    const bool was_armed = sched::rearm(*this, next, &forget_tick);
-    return was_armed || std::exchange(dropped, false);
+  bool change(time_point next, std::chrono::nanoseconds new_period) {
+    change_request request{new_period};
+    const bool was_armed = sched::rearm(*this, next, &prepare, &request);
+    return was_armed || request.dropped;
   }
 
   channel_core* channel;
-  std::chrono::nanoseconds period;
-  bool dropped = false;
+  std::chrono::nanoseconds period;  // under the timer lock
 };
 
 timer_handle::timer_handle(time_point first, std::chrono::nanoseconds period)
@@ -72,13 +79,12 @@ timer_handle::~timer_handle() {
 
 bool timer_handle::stop() {
   if (!source_) throw_misuse("runnel::timer: used after it was moved from");
-  return source_->change(never);
+  return source_->change(never, std::chrono::nanoseconds::zero());
 }
 
 bool timer_handle::reset(time_point next, std::chrono::nanoseconds period) {
   if (!source_) throw_misuse("runnel::timer: used after it was moved from");
-  source_->period = period;
-  return source_->change(next);
+  return source_->change(next, period);
 }
 
 }  // namespace detail

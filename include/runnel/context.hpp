@@ -274,8 +274,8 @@ struct after_core : cancel_hook {
   void (*call_function)(after_core&);
   void* state = nullptr;  ///< src/after_func.cpp's
 };
-/// Takes over c, also when it throws.
-void register_after(after_core* c, const context& ctx, const site& at);
+/// Takes over c, also when it throws. `part_of_context`: c lives no longer than ctx and does not keep it.
+void register_after(after_core* c, const context& ctx, const site& at, bool part_of_context = false);
 /// Stops it where it has not begun and gives it up; does not wait.
 void drop_after(after_core* c) noexcept;
 
@@ -329,7 +329,7 @@ inline std::stop_token context::stop_token() const {
   auto made = std::make_unique<detail::stop_extension>();
   auto request = [source = made->source]() mutable { source.request_stop(); };
   auto* trigger = new detail::after_frame<decltype(request)>(std::move(request));
-  detail::register_after(trigger, *this, detail::site(source_location::current()));
+  detail::register_after(trigger, *this, detail::site(source_location::current()), true);
   made->trigger = trigger;
   return static_cast<detail::stop_extension*>(n.attach(std::move(made)))->source.get_token();
 }

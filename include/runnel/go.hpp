@@ -28,12 +28,13 @@ template <class R>
 class [[nodiscard]] task {
  public:
   task() noexcept = default;
-  task(task&& o) noexcept : core_(std::exchange(o.core_, nullptr)) {}
+  task(task&& o) noexcept : core_(std::exchange(o.core_, nullptr)), taken_(std::exchange(o.taken_, false)) {}
   /// Cancels and joins the task that is overwritten.
   task& operator=(task&& o) noexcept {
     if (this == &o) return *this;
     end();
     core_ = std::exchange(o.core_, nullptr);
+    taken_ = std::exchange(o.taken_, false);
     return *this;
   }
   /// Cancels the task and waits for it, shielded. An exception that nobody took goes to the unhandled hook, except

@@ -1,6 +1,6 @@
 // Context switch for x86-64, System V ABI. See switch.hpp.
 // Source of the form (pop and indirect jump instead of ret, which a return predictor always mispredicts after a
-// change of stacks): measured in docs/internals/fiber.md.
+// change of stacks): measured in docs/internals/fibers.md.
 #if defined(__x86_64__)
         .text
         .globl  runnel_switch

@@ -112,12 +112,12 @@ void start_fiber(fiber* f, job& work) noexcept {
 void release_fiber(fiber* f) noexcept {
   if (f->work) detail::sanitizer::destroy(f->sanitizer);
   if (detail::sanitizer::fresh_stacks) detail::unmap_single(f->stack_bottom - detail::guard_bytes(f->size_class), f->size_class);
-  const bool started = f->work != nullptr;
+  const bool counted = f->work != nullptr && f->state.load(shim::order::relaxed) != fiber_state::abandoned;  // relaxed: ours
   f->work = nullptr;
   f->state.store(fiber_state::unused, shim::order::relaxed);  // relaxed: for reports
   put_back(f);
   // seq_cst: "the last has ended, then is anybody waiting for that" against "waiting, then is any left"
-  if (started && live.fetch_sub(1, shim::order::seq_cst) == 1) give_up_waiting();
+  if (counted && live.fetch_sub(1, shim::order::seq_cst) == 1) give_up_waiting();
 }
 
 std::size_t live_fibers() noexcept {
@@ -125,11 +125,14 @@ std::size_t live_fibers() noexcept {
 }
 
 namespace {
-sched::wait_object& drained() {
-  static wait_object o;
+/// Those who wait for the last fiber. Made at the first use and kept: fibers may run before and after main().
+struct drain_object : wait_object {
+  wait_queue waiters;  // under the lock
+};
+drain_object& drained() {
+  static drain_object& o = *new drain_object;
   return o;
 }
-wait_queue drain_waiters;                       // under drained().lock
 shim::atomic<std::uint32_t> drain_waiting{0};
 }  // namespace
 
@@ -139,12 +142,12 @@ bool wait_until_none_live(time_point deadline) noexcept {
   {
     detail::raw_guard hold(drained().lock);
     drain_waiting.fetch_add(1, shim::order::seq_cst);  // seq_cst: see release_fiber()
-    drain_waiters.push_back(n);
+    drained().waiters.push_back(n);
   }
   if (live.load(shim::order::seq_cst) != 0 || !w.try_claim(granted))  // seq_cst: see release_fiber()
     park(w, wait_reason::root_join, nullptr, deadline);
   detail::raw_guard hold(drained().lock);
-  drain_waiters.remove(n);
+  drained().waiters.remove(n);
   drain_waiting.fetch_sub(1, shim::order::relaxed);  // relaxed: a waiter too many is only looked for
   return live_fibers() == 0;
 }
@@ -154,7 +157,7 @@ void give_up_waiting() noexcept {
   wake_list woken;
   {
     detail::raw_guard hold(drained().lock);
-    woken.claim_all(drain_waiters);
+    woken.claim_all(drained().waiters);
   }
   woken.wake_all();
 }

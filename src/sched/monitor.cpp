@@ -6,6 +6,7 @@
 #include "sched/poll.hpp"
 #include "sched/report.hpp"
 #include "sched/runtime.hpp"
+#include "sched/signals.hpp"
 
 #include <runnel/base/assert.hpp>
 
@@ -29,13 +30,20 @@ constexpr int quiet_looks_before_sleep = 3;
 
 constexpr std::uint32_t active = 0, asleep = 1, leaving = 2;
 
-std::thread thread;
+/// What has a destructor is made at the first use and kept: the default runtime may end after the statics of this file.
+struct kept_state {
+  std::thread thread;
+  detail::raw_lock lock;
+  std::vector<std::pair<std::uint64_t, deadlock_handler>> handlers;  // under the lock
+  std::uint64_t last_handler = 0;                                    // under the lock
+};
+kept_state& kept() {
+  static kept_state& k = *new kept_state;
+  return k;
+}
+
 shim::atomic<std::uint32_t> word{active};
 shim::atomic<std::int64_t> hog_limit_ns{std::chrono::nanoseconds(std::chrono::seconds(1)).count()};
-shim::atomic<std::int32_t> sources{0};
-detail::raw_lock handler_lock;
-std::vector<std::pair<std::uint64_t, deadlock_handler>> handlers;  // under handler_lock
-std::uint64_t last_handler = 0;                                    // under handler_lock
 bool reported_deadlock = false;  // monitor thread only
 
 std::size_t process_threads() {
@@ -57,8 +65,8 @@ void deal_with_deadlock(runtime& r) {
   const std::string report = describe_fibers("deadlock: nothing can ever run again");
   std::vector<std::pair<std::uint64_t, deadlock_handler>> asked;
   {
-    detail::raw_guard hold(handler_lock);
-    asked = handlers;
+    detail::raw_guard hold(kept().lock);
+    asked = kept().handlers;
   }
   for (auto h = asked.rbegin(); h != asked.rend(); ++h)
     if (h->second(report)) return;
@@ -141,7 +149,7 @@ bool everything_blocked() noexcept {
   runtime& r = runtime::instance();
   if (r.idle.sleeping() != r.workers() || r.work_visible()) return false;
   if (next_timer() != never || descriptor_waiters() != 0 || blocking_jobs() != 0) return false;
-  if (sources.load(shim::order::relaxed) != 0) return false;  // relaxed: a setting that changes seldom
+  if (signals_awaited()) return false;
   std::size_t parked = 0;
   for_each_fiber([&](fiber& f) {
     parked += f.state.load(shim::order::relaxed) == fiber_state::parked;  // relaxed: every worker is asleep
@@ -152,13 +160,13 @@ bool everything_blocked() noexcept {
 void start_monitor(runtime& r) {
   word.store(active, shim::order::relaxed);  // relaxed: the thread is created after it
   reported_deadlock = false;
-  thread = std::thread([&r] { monitor_main(r); });
+  kept().thread = std::thread([&r] { monitor_main(r); });
 }
 
 void stop_monitor() noexcept {
   word.exchange(leaving, shim::order::acq_rel);  // acq_rel: pairs with the loads in monitor_main()
   detail::futex_wake(word, 1);
-  thread.join();
+  kept().thread.join();
 }
 
 void monitor_note_activity() noexcept {
@@ -174,18 +182,14 @@ void set_hog_limit(duration limit) noexcept {
 }
 
 std::uint64_t add_deadlock_handler(deadlock_handler h) {
-  detail::raw_guard hold(handler_lock);
-  handlers.emplace_back(++last_handler, std::move(h));
-  return last_handler;
+  detail::raw_guard hold(kept().lock);
+  kept().handlers.emplace_back(++kept().last_handler, std::move(h));
+  return kept().last_handler;
 }
 
 void remove_deadlock_handler(std::uint64_t number) noexcept {
-  detail::raw_guard hold(handler_lock);
-  std::erase_if(handlers, [=](const auto& h) { return h.first == number; });
-}
-
-void expect_outside_events(int change) noexcept {
-  sources.fetch_add(change, shim::order::relaxed);  // relaxed: a setting
+  detail::raw_guard hold(kept().lock);
+  std::erase_if(kept().handlers, [=](const auto& h) { return h.first == number; });
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

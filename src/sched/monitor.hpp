@@ -30,9 +30,6 @@ using deadlock_handler = std::function<bool(const std::string& report)>;
 std::uint64_t add_deadlock_handler(deadlock_handler h);
 void remove_deadlock_handler(std::uint64_t number) noexcept;
 
-/// Counts sources outside the process that may make a fiber runnable (signal channels): no deadlock while there are any.
-void expect_outside_events(int change) noexcept;
-
 /// Whether no fiber can ever run again, as far as the runtime knows; the monitor decides over two looks.
 bool everything_blocked() noexcept;
 

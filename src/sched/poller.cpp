@@ -126,9 +126,10 @@ void handle(epoll_event* events, int n, bool sleeper) noexcept {
       const std::size_t before = waiters.load(shim::order::relaxed);  // relaxed: written under the lock
       std::size_t gone = 0;
       auto take = [&](wait_queue& q) {
-        while (wait_node* w = q.claim_front()) {
-          woken.push(*w->owner);
+        while (wait_node* w = q.front()) {
+          q.remove(*w);
           ++gone;
+          if (w->owner->try_claim(w->token)) woken.push(*w->owner);
         }
       };
       if (broken || (events[i].events & (EPOLLIN | EPOLLRDHUP))) take(e.readers);

@@ -92,41 +92,50 @@ void runtime::start(unsigned workers) {
   stopping_.store(false, shim::order::release);  // release: before any worker looks
   count_ = workers;
   for (unsigned i = 0; i < workers; ++i) workers_[i] = new worker(*this, i);
-  live_threads_.store(workers, shim::order::relaxed);  // relaxed: the threads are created after it
   signals_blocked guard;
-  for (unsigned i = 0; i < workers; ++i) threads_[i] = std::thread([this, i] {
-    workers_[i]->main();
-    // release: pairs with the acquire in stop(); the worker has ended
-    if (live_threads_.fetch_sub(1, shim::order::release) == 1) detail::futex_wake(live_threads_, 1);
-  });
-  start_monitor(*this);
+  try {
+    for (unsigned i = 0; i < workers; ++i) threads_[i] = std::thread([w = workers_[i]] { w->main(); });
+    start_monitor(*this);
+  } catch (...) {
+    end_workers();
+    throw;
+  }
   running_.store(true, shim::order::release);  // release: pairs with running()
 }
 
 void runtime::stop() noexcept {
   stop_monitor();
   stop_blocking_pool();
-  stopping_.store(true, shim::order::seq_cst);  // seq_cst: "stopping, then wake the idle" against their last look
-  idle.wake_all();
-  const time_point patience = steady_clock::now() + stop_patience;
-  for (;;) {
-    const std::uint32_t n = live_threads_.load(shim::order::acquire);  // acquire: pairs with the end of a worker
-    if (n == 0 || !detail::futex_wait(live_threads_, n, patience)) break;
-  }
-  const bool all_ended = live_threads_.load(shim::order::acquire) == 0;  // acquire: as above
-  for (unsigned i = 0; i < count_; ++i) {
-    if (all_ended) {
-      threads_[i].join();
-      delete workers_[i];
-    } else {
-      threads_[i].detach();  // a fiber keeps it: its worker is left to it, and stays for the rest of the process
-    }
-    workers_[i] = nullptr;
-  }
-  live_threads_.store(0, shim::order::relaxed);  // relaxed: nobody looks until the next start
+  end_workers();
   abandon_fibers();
   drop_queues();
   running_.store(false, shim::order::relaxed);  // relaxed: read again under lifecycle_ where it matters
+}
+
+void runtime::end_workers() noexcept {
+  stopping_.store(true, shim::order::seq_cst);  // seq_cst: "stopping, then wake the idle" against their last look
+  idle.wake_all();
+  const time_point patience = steady_clock::now() + stop_patience;
+  for (unsigned i = 0; i < count_; ++i) {
+    worker* w = std::exchange(workers_[i], nullptr);
+    if (!threads_[i].joinable()) {  // never started
+      delete w;
+    } else if (w->wait_ended(patience)) {
+      threads_[i].join();
+      delete w;
+    } else {
+      threads_[i].detach();  // a fiber keeps it: the worker is left to that fiber, and to the rest of the process
+    }
+  }
+  count_ = 0;
+}
+
+std::uint64_t runtime::steals() noexcept {
+  if (!lifecycle_.try_lock()) return 0;
+  std::uint64_t n = 0;
+  for (unsigned i = 0; i < count_; ++i) n += workers_[i]->steals();
+  lifecycle_.unlock();
+  return n;
 }
 
 void runtime::drop_queues() noexcept {
@@ -171,28 +180,22 @@ void runtime::inject(fiber* first, fiber* last, std::size_t count) noexcept {
   injected_count_.store(injected_count_.load(shim::order::relaxed) + count, shim::order::relaxed);
 }
 
-fiber* runtime::take_injected(worker& into) noexcept {
-  if (!injected()) return nullptr;
+bool runtime::refill(worker& into) noexcept {
+  if (!injected()) return false;
   detail::raw_guard hold(injection_);
   const std::size_t there = injected_count_.load(shim::order::relaxed);  // relaxed: under the lock
-  std::size_t n = std::min<std::size_t>(there / count_ + 1, run_queue::capacity / 2);
-  n = std::min(n, there);
-  fiber* result = nullptr;
+  const std::size_t n = std::min(there, std::min<std::size_t>(there / count_ + 1, run_queue::capacity / 2));
   std::size_t taken = 0;
   while (taken < n) {
     fiber* f = injected_first_;
     fiber* rest = f->next;
-    if (!result) {
-      result = f;
-    } else if (!into.queue.push(f)) {
-      break;
-    }
+    if (!into.queue.push(f)) break;
     injected_first_ = rest;
     ++taken;
   }
   if (!injected_first_) injected_last_ = nullptr;
   injected_count_.store(there - taken, shim::order::relaxed);  // relaxed: as in inject()
-  return result;
+  return taken != 0;
 }
 
 bool runtime::work_visible() noexcept {

@@ -35,7 +35,8 @@ class runtime {
 
   // The shared queue.
   void inject(fiber* first, fiber* last, std::size_t count) noexcept;
-  fiber* take_injected(worker& into) noexcept;
+  /// Moves the oldest to the tail of the worker's ring, as far as there is room; whether there were any.
+  bool refill(worker& into) noexcept;
   bool injected() const noexcept {
     return injected_count_.load(shim::order::relaxed) != 0;  // relaxed: a hint; idle workers look behind a fence
   }
@@ -54,6 +55,8 @@ class runtime {
     return parked_threads_.load(shim::order::relaxed);  // relaxed: as above
   }
 
+  /// Steals so far; 0 while it starts or stops.
+  std::uint64_t steals() noexcept;
   unsigned workers() const noexcept { return count_; }
   worker& at(unsigned i) noexcept { return *workers_[i]; }
 
@@ -63,6 +66,7 @@ class runtime {
   runtime() noexcept = default;
   void start(unsigned workers);
   void stop() noexcept;
+  void end_workers() noexcept;
   void drop_queues() noexcept;
 
   detail::raw_lock lifecycle_;
@@ -71,7 +75,6 @@ class runtime {
   bool ended_ = false;
   shim::atomic<bool> running_{false};
   shim::atomic<bool> stopping_{false};
-  shim::atomic<std::uint32_t> live_threads_{0};  ///< a futex word: worker threads that have not ended
 
   shim::atomic<std::int32_t> parked_threads_{0};
   unsigned count_ = 0;

@@ -20,7 +20,11 @@ namespace runnel::inline RUNNEL_ABI::sched {
 namespace {
 
 detail::raw_lock lock;
-detail::intrusive_list<signal_subscriber, subscriber_tag> subscribers;
+/// Made at the first use and kept.
+detail::intrusive_list<signal_subscriber, subscriber_tag>& subscribers() {
+  static auto& list = *new detail::intrusive_list<signal_subscriber, subscriber_tag>;
+  return list;
+}
 std::array<int, 64> uses{};
 std::array<struct sigaction, 64> previous{};
 shim::atomic<std::uint64_t> pending{0};
@@ -49,7 +53,7 @@ void release_signals(std::uint64_t signals) noexcept {
     if ((signals & signal_bit(s)) && --uses[static_cast<std::size_t>(s)] == 0)
       sigaction(s, &previous[static_cast<std::size_t>(s)], nullptr);
   std::uint64_t still = 0;
-  subscribers.for_each([&](signal_subscriber& s) {
+  subscribers().for_each([&](signal_subscriber& s) {
     if (s.impatient) still |= s.signals;
   });
   impatient.store(still, shim::order::relaxed);  // relaxed: a setting
@@ -65,14 +69,14 @@ void dispatch() noexcept {
     if (!(now & signal_bit(s))) continue;
     // Each subscriber once, whatever is removed on the way: those seen go to the back.
     std::size_t n = 0;
-    subscribers.for_each([&](signal_subscriber&) { ++n; });
+    subscribers().for_each([&](signal_subscriber&) { ++n; });
     for (; n; --n) {
-      signal_subscriber& one = *subscribers.pop_front();
+      signal_subscriber& one = *subscribers().pop_front();
       const bool enough = (one.signals & signal_bit(s)) && one.deliver(one, s);
       if (enough) {
         release_signals(one.signals);
       } else {
-        subscribers.push_back(one);
+        subscribers().push_back(one);
       }
     }
   }
@@ -102,14 +106,21 @@ void subscribe(signal_subscriber& s) {
     }
     ++uses[i];
   }
-  subscribers.push_back(s);
+  subscribers().push_back(s);
   if (s.impatient) impatient.fetch_or(s.signals, shim::order::relaxed);  // relaxed: a setting
+}
+
+bool signals_awaited() noexcept {
+  detail::raw_guard hold(lock);
+  bool any = false;
+  subscribers().for_each([&](signal_subscriber& s) { any |= s.awaited && s.awaited(s); });
+  return any;
 }
 
 void unsubscribe(signal_subscriber& s) noexcept {
   detail::raw_guard hold(lock);
   if (!s.linked()) return;
-  subscribers.remove(s);
+  subscribers().remove(s);
   release_signals(s.signals);
 }
 

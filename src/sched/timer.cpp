@@ -121,14 +121,14 @@ bool disarm(timer_node& n) noexcept {
   return true;
 }
 
-bool rearm(timer_node& n, time_point deadline, void (*prepare)(timer_node&) noexcept) {
+bool rearm(timer_node& n, time_point deadline, void (*prepare)(timer_node&, void*) noexcept, void* argument) {
   if (deadline != never) runtime::instance().ensure_started();
   bool was, first = false;
   {
     detail::raw_guard hold(lock);
     was = n.armed;
     if (was) take_out(n);
-    prepare(n);
+    prepare(n, argument);
     if (deadline != never) {
       insert(n, deadline);
       first = root == &n;

@@ -42,12 +42,30 @@ void worker::main() noexcept {
   errno_ = detail::errno_address();
   detail::sanitizer::adopt_thread(sanitizer_);
   signal_stack alternate;
-  while (fiber* f = find_work()) execute(f);
+  while (fiber* f = find_work()) {
+    execute(f);
+    if (ended_.load(shim::order::relaxed) == left_behind) return set_this_worker(nullptr);  // relaxed: own fiber or none
+  }
   if (searching) {
     searching = false;
     runtime_.idle.end_search();
   }
   set_this_worker(nullptr);
+  std::uint32_t running_yet = 0;
+  // release: pairs with wait_ended()
+  if (ended_.compare_exchange(running_yet, ended, shim::order::release, shim::order::relaxed)) detail::futex_wake(ended_, 1);
+}
+
+bool worker::wait_ended(time_point deadline) noexcept {
+  std::uint32_t seen;
+  // acquire: pairs with the end of main()
+  while ((seen = ended_.load(shim::order::acquire)) != ended) {
+    if (detail::futex_wait(ended_, seen, deadline)) continue;
+    seen = 0;
+    // acq_rel: either it is told that it was left behind, or it has ended after all
+    return !ended_.compare_exchange(seen, left_behind, shim::order::acq_rel, shim::order::acquire);
+  }
+  return true;
 }
 
 void worker::execute(fiber* f) noexcept {
@@ -184,10 +202,10 @@ fiber* worker::find_work() noexcept {
     if (runtime_.stopping()) return nullptr;
     if (ticks() % fairness_interval == 0) {
       poll_shared();
-      if (fiber* f = runtime_.take_injected(*this)) return found(f);
+      runtime_.refill(*this);
     }
     if (fiber* f = next_local()) return found(f);
-    if (fiber* f = runtime_.take_injected(*this)) return found(f);
+    runtime_.refill(*this);
     poll_shared();
     if (fiber* f = next_local()) return found(f);
     if (searching || (searching = runtime_.idle.begin_search(runtime_.workers()))) {

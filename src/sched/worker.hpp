@@ -43,6 +43,8 @@ class worker {
   bool in_the_poller() const noexcept {
     return word_.load(shim::order::relaxed) == in_poller;  // relaxed: a preference of the one who wakes
   }
+  /// Waits for the end of main(). False: the deadline came first; main() then ends after the fiber that it runs.
+  bool wait_ended(time_point deadline) noexcept;
   /// Ends this worker's sleep, or the next one. Only for one that was taken from the idle set.
   void wake() noexcept;
   unsigned index() const noexcept { return index_; }
@@ -74,6 +76,8 @@ class worker {
   // The sleep word: awake, notified (a wake-up is pending), asleep in the futex, asleep in the poller.
   static constexpr std::uint32_t awake = 0, notified = 1, in_futex = 2, in_poller = 3;
 
+  static constexpr std::uint32_t ended = 1, left_behind = 2;
+
   runtime& runtime_;
   const unsigned index_;
   void* loop_sp_ = nullptr;
@@ -87,6 +91,7 @@ class worker {
   shim::atomic<std::uint32_t> ticks_{0};
   shim::atomic<std::uint64_t> steals_{0};
   shim::atomic<std::uint32_t> word_{awake};
+  shim::atomic<std::uint32_t> ended_{0};
 };
 
 /// The worker whose thread this is, or null. Never inlined: see this_agent().

@@ -28,6 +28,7 @@ class captured_stderr {
  public:
   captured_stderr() {
     if (pipe2(ends_, O_NONBLOCK | O_CLOEXEC) != 0) std::abort();
+    text_.reserve(1 << 16);  // else it would grow inside scopes that count allocations
     before_ = dup(STDERR_FILENO);
     dup2(ends_[1], STDERR_FILENO);
   }

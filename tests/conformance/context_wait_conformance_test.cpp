@@ -1,6 +1,8 @@
 // Contexts and what waits for them: functions that run afterwards, blocked operations, shields.
 #include "support/fixture.hpp"
 
+#include <runnel/fd.hpp>
+
 #include <atomic>
 #include <functional>
 #include <optional>

@@ -45,9 +45,9 @@ void arm(timer_node& n, time_point deadline);
 /// After it returns n is not armed and its fire function does not run. True when it was still armed.
 bool disarm(timer_node& n) noexcept;
 
-/// Moves n to `deadline` whether armed or not; true when it was armed. Calls prepare(n) under the timer lock
-/// between the two.
-bool rearm(timer_node& n, time_point deadline, void (*prepare)(timer_node&) noexcept);
+/// Moves n to `deadline` whether armed or not; true when it was armed. Calls prepare(n, argument) under the timer
+/// lock between the two.
+bool rearm(timer_node& n, time_point deadline, void (*prepare)(timer_node&, void* argument) noexcept, void* argument);
 
 /// Timers armed at this moment.
 std::size_t armed_timers() noexcept;

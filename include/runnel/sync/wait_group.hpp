@@ -5,7 +5,7 @@
 // Guarantees: what happened before a done() happens before the wait() that it ends. May be destroyed right after wait().
 // Errors: a counter below zero throws misuse and leaves it at zero (in unwinding: fatal). Destroying it while it counts
 // fibers that were started by go() is fatal.
-// Cost: 32 bytes, one short lock an operation.
+// Cost: 48 bytes, one short lock an operation.
 // Source: Go's sync.WaitGroup.
 #pragma once
 
