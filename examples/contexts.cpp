@@ -51,11 +51,13 @@ void with_a_cause() {
 const runnel::context_key<std::string> request_id;  // the object is the key
 
 void serve() {
-  if (const std::string* id = runnel::context::current().value(request_id)) std::printf("request %s\n", id->c_str());
+  if (const std::string* id = runnel::context::current().value(request_id))
+    std::printf("request %s\n", id->c_str());
 }
 
 void values() {
-  const runnel::context_scope request(runnel::derive_value(runnel::context::current(), request_id, "r-17"));
+  const runnel::context_scope request(
+      runnel::derive_value(runnel::context::current(), request_id, "r-17"));
   runnel::go([] { serve(); }).get();  // tasks inherit values
 }
 

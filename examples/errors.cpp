@@ -28,7 +28,8 @@ void show(const char* what, F f) {
   }
 }
 
-/// Logs what nobody takes, instead of the default (print once, or end the process for a detached fiber).
+/// Logs what nobody takes, instead of the default (print once, or end the process for a detached
+/// fiber).
 void log_unhandled(std::exception_ptr e, runnel::fiber_info who) noexcept {
   try {
     std::rethrow_exception(e);
@@ -48,7 +49,8 @@ int main() {
       t.cancel();
       t.get();
     });
-    show("task that failed", [] { runnel::go([] { throw std::runtime_error("its own exception"); }).get(); });
+    show("task that failed",
+         [] { runnel::go([] { throw std::runtime_error("its own exception"); }).get(); });
     show("send to nobody", [] {
       const runnel::channel<int> c;
       c.close();

@@ -31,7 +31,8 @@ std::string read_some(int fd) {
 int main() {
   return runnel::run([] {
     std::array<int, 2> ends;
-    if (::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe2");
+    if (::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0)
+      throw std::system_error(errno, std::generic_category(), "pipe2");
     const int in = ends[0], out = ends[1];
 
     auto reader = runnel::go([in] {
@@ -52,7 +53,8 @@ int main() {
     try {
       runnel::wait_readable(in);
     } catch (const std::system_error& e) {
-      std::printf("closed descriptor: %s\n", e.code() == std::errc::bad_file_descriptor ? "EBADF" : e.what());
+      std::printf("closed descriptor: %s\n",
+                  e.code() == std::errc::bad_file_descriptor ? "EBADF" : e.what());
     }
     return 0;
   });

@@ -7,7 +7,8 @@
 
 namespace {
 
-/// Reused by every call in the same fiber; a thread_local would be shared by all fibers of a worker.
+/// Reused by every call in the same fiber; a thread_local would be shared by all fibers of a
+/// worker.
 runnel::fiber_local<std::string> scratch;
 runnel::fiber_local<int> depth([] { return 100; });
 

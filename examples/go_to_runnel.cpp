@@ -34,9 +34,12 @@ int range_over_channel() {
 const char* wait_for(const runnel::receive_channel<int>& ch) {
   switch (runnel::select(runnel::on_receive(ch), runnel::on_done(runnel::context::current()),
                          runnel::on_timeout(1ms))) {
-    case 0: return "value or closed";
-    case 1: return "done";
-    default: return "time-out";
+    case 0:
+      return "value or closed";
+    case 1:
+      return "done";
+    default:
+      return "time-out";
   }
 }
 

@@ -14,7 +14,8 @@ void first_of_two() {
   auto numbers = runnel::make_channel<int>(1);
   numbers.tx.send(5);
   runnel::select(
-      runnel::on_receive(words.rx, [](std::optional<const char*> w) { std::printf("word %s\n", *w); }),
+      runnel::on_receive(words.rx,
+                         [](std::optional<const char*> w) { std::printf("word %s\n", *w); }),
       runnel::on_receive(numbers.rx, [](std::optional<int> n) { std::printf("number %d\n", *n); }),
       runnel::on_timeout(1h, [] { std::puts("nothing came"); }));
 }
@@ -23,8 +24,12 @@ void in_a_switch() {
   auto [tx, rx] = runnel::make_channel<int>();
   std::optional<int> value;
   switch (runnel::select(runnel::on_receive(rx, value), runnel::on_timeout(1ms))) {
-    case 0: std::puts("received"); break;
-    case 1: std::puts("timed out"); break;
+    case 0:
+      std::puts("received");
+      break;
+    case 1:
+      std::puts("timed out");
+      break;
   }
 }
 
@@ -43,10 +48,13 @@ void merge() {
   int sum = 0;
   bool more_a = true, more_b = true;
   while (more_a || more_b)
-    runnel::select(runnel::on_receive(a.rx, [&](std::optional<int> n) { n ? void(sum += *n) : void(more_a = false); })
-                       .when(more_a),
-                   runnel::on_receive(b.rx, [&](std::optional<int> n) { n ? void(sum += *n) : void(more_b = false); })
-                       .when(more_b));
+    runnel::select(
+        runnel::on_receive(
+            a.rx, [&](std::optional<int> n) { n ? void(sum += *n) : void(more_a = false); })
+            .when(more_a),
+        runnel::on_receive(b.rx, [&](std::optional<int> n) {
+          n ? void(sum += *n) : void(more_b = false);
+        }).when(more_b));
   std::printf("merged sum %d\n", sum);
 }
 
@@ -65,7 +73,8 @@ void any_number() {
 
 void end_of_a_task() {
   auto worker = runnel::go([] { return 3; });
-  runnel::select(runnel::on_join(worker, [] { std::puts("the task has ended"); }), runnel::on_timeout(1h));
+  runnel::select(runnel::on_join(worker, [] { std::puts("the task has ended"); }),
+                 runnel::on_timeout(1h));
 }
 
 }  // namespace

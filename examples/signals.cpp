@@ -19,9 +19,11 @@ int main() {
   runnel::run([] {
     const runnel::signal_channel reload(SIGHUP, SIGUSR1);
     send_to_self(SIGHUP);
-    runnel::select(runnel::on_receive(reload, [](std::optional<int> signo) {
-                     std::printf("reload: %s\n", *signo == SIGHUP ? "SIGHUP" : "SIGUSR1");
-                   }),
+    runnel::select(runnel::on_receive(reload,
+                                      [](std::optional<int> signo) {
+                                        std::printf("reload: %s\n",
+                                                    *signo == SIGHUP ? "SIGHUP" : "SIGUSR1");
+                                      }),
                    runnel::on_timeout(1h));
   });
 

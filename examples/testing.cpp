@@ -10,10 +10,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void nothing_left_behind() {
-  const runnel::leak_check nothing_left;  // in a test: the first line
-  runnel::with_task_group([](runnel::task_group& group) {
-    for (int i = 0; i < 100; ++i) group.go([] { runnel::yield(); });
+void a_test() {
+  const runnel::leak_check nothing_left;  // the first line: around everything that is tested
+  runnel::run([] {
+    runnel::with_task_group([](runnel::task_group& group) {
+      for (int i = 0; i < 100; ++i) group.go([] { runnel::yield(); });
+    });
   });
   std::printf("left: \"%s\"\n", nothing_left.left().c_str());
 }
@@ -21,7 +23,8 @@ void nothing_left_behind() {
 void something_left_behind() {
   runnel::leak_check forgotten([](const std::string& report) {
     // The default prints the report and ends the process.
-    std::printf("the report names the fiber: %s\n", report.find("\"forgotten\"") != std::string::npos ? "yes" : "no");
+    std::printf("the report names the fiber: %s\n",
+                report.find("\"forgotten\"") != std::string::npos ? "yes" : "no");
   });
   runnel::go_detached({.name = "forgotten"}, [] { runnel::sleep_for(1h); });
 }
@@ -40,8 +43,8 @@ void what_is_everybody_doing() {
 }  // namespace
 
 int main() {
+  a_test();
   return runnel::run([] {
-    nothing_left_behind();
     what_is_everybody_doing();
     something_left_behind();
   });

@@ -40,7 +40,8 @@ void in_a_select() {
   auto [tx, rx] = runnel::make_channel<int>();
   const runnel::timer limit = runnel::after(1ms);  // one limit for the whole loop
   for (bool waiting = true; waiting;)
-    runnel::select(runnel::on_receive(rx), runnel::on_receive(limit, [&](auto) { waiting = false; }));
+    runnel::select(runnel::on_receive(rx),
+                   runnel::on_receive(limit, [&](auto) { waiting = false; }));
   std::puts("nothing came in time");
 }
 

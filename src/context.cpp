@@ -17,6 +17,17 @@ constexpr std::uint32_t swallowed_limit = 1000;
 /// What a blocking operation of `a` observes besides an explicit context; null: nothing.
 context_node* observed(const sched::agent& a) noexcept { return a.shields ? nullptr : a.ambient; }
 
+/// An operation was refused at its beginning, because of n. Who meets the same cancellation again and again ignores it.
+void note_swallowed(const context_node& n) {
+  sched::agent& a = sched::this_agent();
+  const std::uint64_t origin = n.origin()->order;
+  a.swallowed = a.swallowed_origin == origin ? a.swallowed + 1 : 1;
+  a.swallowed_origin = origin;
+  if (a.swallowed == swallowed_limit)
+    report("%s has swallowed its cancellation %u times in a row: let `canceled` leave the loop",
+           sched::describe_caller().c_str(), swallowed_limit);
+}
+
 }  // namespace
 
 // ---- the node --------------------------------------------------------------------------------------------------
@@ -257,15 +268,12 @@ void check_canceled(context_node* extra) {
   context_node* n = observed(a);
   const bool canceled_here = (n && n->is_canceled()) || (extra && extra->is_canceled());
   if (!canceled_here || std::uncaught_exceptions() > 0) return;
+  note_swallowed(n && n->is_canceled() ? *n : *extra);
   throw_wait_canceled(extra);
 }
 
 void throw_wait_canceled(context_node* extra) {
-  sched::agent& a = sched::this_agent();
-  if (++a.swallowed == swallowed_limit)
-    report("%s has swallowed its cancellation %u times in a row: let `canceled` leave the loop",
-           sched::describe_caller().c_str(), swallowed_limit);
-  context_node* n = observed(a);
+  context_node* n = observed(sched::this_agent());
   if (n && n->is_canceled()) n->throw_canceled();
   extra->throw_canceled();
 }
@@ -311,9 +319,8 @@ sched::claim_token wait(sched::waiter& w, sched::wait_reason reason, const void*
   registration first(n, w);
   registration second(extra, w);
   if (first.ended() || second.ended()) return sched::was_canceled;
-  const sched::claim_token t = sched::park(w, reason, object, deadline);
-  if (t != sched::was_canceled) a.swallowed = 0;
-  return t;
+  a.swallowed = 0;
+  return sched::park(w, reason, object, deadline);
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

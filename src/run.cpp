@@ -67,35 +67,41 @@ class scoped_handler {
   std::uint64_t number_;
 };
 
-/// True when the root has ended; false with a report when everything is deadlocked.
-bool wait_for_root(task_core& root, bool watch_deadlock, std::string& report) {
-  auto watch = std::make_shared<deadlock_watch>();
-  sched::wait_node n(watch->waiter);
-  std::unique_ptr<scoped_handler> handler;
-  if (watch_deadlock)
-    handler = std::make_unique<scoped_handler>([watch](const std::string& text) {
-      watch->report = text;
-      if (!watch->waiter.try_claim(deadlocked)) return false;
-      watch->waiter.wake();
-      return true;
-    });
-  {
-    raw_guard hold(root.lock);
-    if (root.done_locked()) {
-      root.see_end();
-      return true;
-    }
-    root.add_joiner(n);
+/// run()'s thread as the one who waits for the root; made before the root is started.
+class root_wait {
+ public:
+  root_wait(task_core& root, bool watch_deadlock) : root_(root), watch_(std::make_shared<deadlock_watch>()), node_(watch_->waiter) {
+    if (watch_deadlock)
+      handler_.emplace([watch = watch_](const std::string& text) {
+        watch->report = text;
+        if (!watch->waiter.try_claim(deadlocked)) return false;
+        watch->waiter.wake();
+        return true;
+      });
+    raw_guard hold(root_.lock);
+    root_.add_joiner(node_);
   }
-  if (sched::park(watch->waiter, sched::wait_reason::root_join, &root) != deadlocked) {
-    root.see_end();
+  ~root_wait() {
+    raw_guard hold(root_.lock);
+    root_.remove_joiner(node_);
+  }
+  root_wait(const root_wait&) = delete;
+  root_wait& operator=(const root_wait&) = delete;
+
+  /// True when the root has ended; false when everything is deadlocked.
+  bool wait() {
+    if (sched::park(watch_->waiter, sched::wait_reason::root_join, &root_) == deadlocked) return false;
+    root_.see_end();
     return true;
   }
-  report = watch->report;
-  raw_guard hold(root.lock);
-  root.remove_joiner(n);
-  return false;
-}
+  const std::string& report() const noexcept { return watch_->report; }
+
+ private:
+  task_core& root_;
+  std::shared_ptr<deadlock_watch> watch_;
+  sched::wait_node node_;
+  std::optional<scoped_handler> handler_;
+};
 
 /// Ends what does not belong to a root; what is still there after the grace is reported and left.
 void end_detached(duration grace) {
@@ -112,6 +118,21 @@ void end_detached(duration grace) {
     const std::string text = sched::describe_fibers("leak: these fibers are still there after run() and its grace");
     std::fputs(text.c_str(), stderr);
   }
+}
+
+/// Starts the root and waits for its end; returns what on_deadlock threw.
+std::exception_ptr wait_for_root(task_core& root, const run_options& o, const site& at) {
+  root_wait end(root, static_cast<bool>(o.on_deadlock));
+  root.start({stack_class::standard, "main", at});
+  if (end.wait()) return nullptr;
+  try {
+    o.on_deadlock(end.report());
+  } catch (...) {
+    root.cancel(std::current_exception());  // it may end yet; then nothing is left behind
+    return std::current_exception();
+  }
+  std::fputs(end.report().c_str(), stderr);
+  std::abort();
 }
 
 /// One use of the runtime.
@@ -136,19 +157,7 @@ int run_root(const run_options& o, task_core* core, int& result, site at) {
   user hold(o.workers);
   sched::set_hog_limit(o.hog_limit);
   signal_watch signals(*root, o.signals);
-  root->start({stack_class::standard, "main", at});
-  std::string report;
-  std::exception_ptr verdict;
-  if (!wait_for_root(*root, static_cast<bool>(o.on_deadlock), report)) {
-    try {
-      o.on_deadlock(report);
-      std::fputs(report.c_str(), stderr);
-      std::abort();
-    } catch (...) {
-      verdict = std::current_exception();
-    }
-    root->cancel(verdict);
-  }
+  const std::exception_ptr verdict = wait_for_root(*root, o, at);
   if (sched::runtime::instance().last_user()) end_detached(o.grace);
   if (verdict) std::rethrow_exception(verdict);
   try {

@@ -1,8 +1,11 @@
-// A C++ peer's program: its cases, and the command line that bench/run expects of the program of every peer.
+// A C++ peer's program: its cases, and the command line that bench/run expects of the program of
+// every peer.
 //
-//   PROGRAM list                     a line for each case: its name, and the worker counts that make sense for it
-//   PROGRAM CASE WORKERS [DIVISOR]   runs one case with a DIVISORth of its operations, and prints
-//                                    peer, case, workers, nanoseconds per operation and remarks, separated by tabs
+//   PROGRAM list                     a line for each case: its name, and the worker counts that
+//   make sense for it PROGRAM CASE WORKERS [DIVISOR]   runs one case with a DIVISORth of its
+//   operations, and prints
+//                                    peer, case, workers, nanoseconds per operation and remarks,
+//                                    separated by tabs
 #pragma once
 
 #include <algorithm>
@@ -39,7 +42,8 @@ inline std::size_t scaled(std::size_t full) { return std::max<std::size_t>(1, fu
 class stopwatch {
  public:
   double ns() const {
-    return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start_).count();
+    return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start_)
+        .count();
   }
   double per(std::size_t operations) const { return ns() / static_cast<double>(operations); }
 
@@ -75,8 +79,8 @@ std::string format(const char* pattern, Values... values) {
   return text;
 }
 
-/// What a chain of filters that finds the first `primes` primes does: every number passes the filters of all primes
-/// up to its smallest factor.
+/// What a chain of filters that finds the first `primes` primes does: every number passes the
+/// filters of all primes up to its smallest factor.
 struct sieve_work {
   int last_prime = 0;
   std::size_t messages = 0;
@@ -84,7 +88,8 @@ struct sieve_work {
   explicit sieve_work(std::size_t primes) {
     std::vector<int> found;
     for (int number = 2; found.size() < primes; ++number) {
-      const auto factor = std::find_if(found.begin(), found.end(), [&](int p) { return number % p == 0; });
+      const auto factor =
+          std::find_if(found.begin(), found.end(), [&](int p) { return number % p == 0; });
       messages += static_cast<std::size_t>(factor - found.begin()) + 1;
       if (factor == found.end()) found.push_back(number);
     }
@@ -94,7 +99,8 @@ struct sieve_work {
 
 /// The main function. host(workers, run) calls run() where the peer's operations may be called.
 template <class Host>
-int run_program(int argc, char** argv, const char* peer, std::span<const one_case> cases, Host&& host) {
+int run_program(int argc, char** argv, const char* peer, std::span<const one_case> cases,
+                Host&& host) {
   if (argc == 2 && std::strcmp(argv[1], "list") == 0) {
     for (const one_case& c : cases) std::printf("%s %s\n", c.name, c.workers);
     return 0;

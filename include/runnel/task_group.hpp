@@ -2,6 +2,7 @@
 //
 // Use when: work is split into parts whose errors and ends belong together. The taught form is
 //   with_task_group([&](task_group& g) { for (auto& p : parts) g.go([&] { work(p); }); });
+// The tasks are joined after the body has returned: what they refer to must be declared before the group, not in its body.
 // Guarantees: no task outlives the group. The first failure cancels the siblings and is what wait() rethrows. What
 // happened before go() happens before the task; the task's end before wait() returns.
 // Thread-safety: go, try_go, cancel from any fiber or thread, the group's own tasks too; wait from one at a time.

@@ -29,7 +29,8 @@ struct agent {
   detail::context_node* ambient = nullptr;  ///< null: the background
   detail::ambient_scope* innermost = nullptr;
   std::uint32_t shields = 0;
-  std::uint32_t swallowed = 0;  ///< cancellations in a row that did not end anything
+  std::uint32_t swallowed = 0;         ///< operations in a row that were refused for one cancellation
+  std::uint64_t swallowed_origin = 0;  ///< which
   detail::fiber_local_value* locals = nullptr;
   // Written by the owner before and after a wait, read by reports at any time.
   shim::atomic<wait_reason> reason{wait_reason::none};

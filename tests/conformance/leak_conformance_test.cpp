@@ -31,7 +31,8 @@ RUNNEL_EVERY_CALLER(leak_conformance);
 
 TEST_P(leak_conformance, leak_02_a_fiber_that_ends_while_the_check_waits_is_no_leak) {
   in_runtime([this] {
-    const std::size_t without_us = from_threads() ? 2 : 1;
+    until_waiting(0);
+    const std::size_t without_us = stats().parked;
     bool checking = false;
     {
       const leak_check nothing_left(&keep_report);
@@ -123,7 +124,8 @@ void give_up_often(F operation, std::size_t times, party (*begin)(std::function<
 }
 
 TEST_P(leak_conformance, leak_06_timed_out_operations_leave_no_waiter) {
-  in_runtime([] {
+  in_runtime([this] {
+    until_waiting(0);
     const channel<int> nobody_sends, nobody_receives;
     mutex held;
     held.lock();
@@ -148,7 +150,8 @@ TEST_P(leak_conformance, leak_06_timed_out_operations_leave_no_waiter) {
 }
 
 TEST_P(leak_conformance, leak_06_canceled_operations_leave_no_waiter) {
-  in_runtime([] {
+  in_runtime([this] {
+    until_waiting(0);
     const channel<int> nobody_sends, nobody_receives;
     mutex held;
     held.lock();

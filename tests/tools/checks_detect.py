@@ -113,6 +113,40 @@ class Atomics(unittest.TestCase):
         self.assertEqual(0, self.found("thread_local int a;\n"))
 
 
+class Docs(unittest.TestCase):
+    PROGRAM = {"examples/a.cpp": "int main() {\n  f();\n    g();\n}\n"}
+
+    def found(self, page, files=()):
+        return verdict("docs", {"docs/guide/a.md": page, **self.PROGRAM, **dict(files)})
+
+    def test_a_part_of_a_program_passes_at_any_indentation(self):
+        self.assertEqual([], self.found("```cpp\n// examples/a.cpp\nf();\n  g();\n```\n"))
+
+    def test_a_changed_snippet_is_found(self):
+        self.assertEqual(["docs/guide/a.md:2: the snippet is not a part of examples/a.cpp"],
+                         self.found("\n```cpp\n// examples/a.cpp\nf();\ng();\n```\n"))
+
+    def test_a_snippet_of_no_program_is_found(self):
+        self.assertEqual(1, len(self.found("```cpp\n// examples/b.cpp\nf();\n```\n")))
+
+    def test_a_snippet_without_a_program_does_not_count(self):
+        self.assertEqual([], self.found("```cpp\nh();\n```\n"))
+
+    def test_links_are_followed(self):
+        self.assertEqual([], self.found("# A b\n[x](#a-b) [y](b.md#c) [z](https://example.org)\n",
+                                        {"docs/guide/b.md": "## C\n"}))
+        self.assertEqual(3, len(self.found("[x](#a-b) [y](b.md#d) [z](c.md)\n", {"docs/guide/b.md": "## C\n"})))
+
+    def test_links_in_code_do_not_count(self):
+        self.assertEqual([], self.found("`[](f)`\n```cpp\n[x](int)\n```\n"))
+
+    def test_forgotten_files_are_found(self):
+        files = {"src/sched/a.cpp": "", "include/runnel/sched/a.hpp": "", "include/runnel/a.hpp": ""}
+        self.assertEqual(3, len(self.found("", files)))
+        self.assertEqual([], self.found("<runnel/a.hpp>", {
+            **files, "docs/internals/a.md": "sched/a.* runnel/sched/a.hpp"}))
+
+
 def fails(tool, *arguments):
     """Whether a tool of this project rejects these arguments."""
     return subprocess.run([sys.executable, TOOLS / tool, *arguments], stdout=subprocess.DEVNULL,

@@ -410,7 +410,7 @@ func select2Way() result {
 
 func trysel2Empty() result {
   n := scaled(10000000)
-  a, b := make(chan int), make(chan int)
+  a, b := make(chan int, 4), make(chan int, 4)
   received := 0
   start := time.Now()
   for i := 0; i < n; i++ {
@@ -432,12 +432,12 @@ func trysel2Empty() result {
 func timerChurn() result {
   pending := make([]*time.Timer, 100000)
   for i := range pending {
-    pending[i] = time.NewTimer(time.Hour + time.Duration(rand.Intn(1000000))*time.Microsecond)
+    pending[i] = time.AfterFunc(time.Hour+time.Duration(rand.Intn(1000000))*time.Microsecond, func() {})
   }
   n := scaled(1000000)
   start := time.Now()
   for i := 0; i < n; i++ {
-    timer := time.NewTimer(time.Duration(1000+i%1000) * time.Millisecond)
+    timer := time.AfterFunc(time.Duration(1000+i%1000)*time.Millisecond, func() {})
     timer.Stop()
   }
   r := per(start, n)

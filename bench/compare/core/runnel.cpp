@@ -85,8 +85,8 @@ result memory(std::size_t n) {
   const double before = bench::resident_bytes();
   const stopwatch creation;
   for (std::size_t i = 0; i < n; ++i) {
-    parked.push_back(
-        runnel::go({.stack = runnel::stack_class::small}, [&rx = gate.rx] { static_cast<void>(rx.receive()); }));
+    parked.push_back(runnel::go({.stack = runnel::stack_class::small},
+                                [&rx = gate.rx] { static_cast<void>(rx.receive()); }));
   }
   runnel::sleep_for(200ms);  // all of them park
   const double creation_ns = creation.per(n) - 200e6 / static_cast<double>(n);
@@ -94,7 +94,8 @@ result memory(std::size_t n) {
   const stopwatch waking;
   gate.tx.close();
   for (auto& task : parked) task.join();
-  return {bytes, bench::format("bytes_per_task;create_ns=%.0f;wake_ns=%.0f", creation_ns, waking.per(n))};
+  return {bytes,
+          bench::format("bytes_per_task;create_ns=%.0f;wake_ns=%.0f", creation_ns, waking.per(n))};
 }
 
 // ---- Channels ----------------------------------------------------------------------------------
@@ -119,7 +120,8 @@ result pingpong_unbuf() {
   return {ns / (2.0 * n)};
 }
 
-result stream(std::size_t producers, std::size_t consumers, std::size_t capacity, std::size_t total) {
+result stream(std::size_t producers, std::size_t consumers, std::size_t capacity,
+              std::size_t total) {
   const std::size_t each = scaled(total / producers);
   std::atomic<std::size_t> received{0};
   const stopwatch time;
@@ -228,7 +230,8 @@ void receive_by_select(const receivers<N>& from, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       runnel::select(runnel::on_receive(from[I], add)...);
-    }(std::make_index_sequence<N>());
+    }
+    (std::make_index_sequence<N>());
   }
   bench::require(sum == n, "the sum of what was received");
 }
@@ -239,8 +242,8 @@ void receive_by_selector(const receivers<N>& from, std::size_t n) {
   std::size_t sum = 0;
   runnel::selector selector;
   for (const auto& rx : from) {
-    selector.add(
-        runnel::on_receive(rx, [&sum](std::optional<int> v) { sum += static_cast<std::size_t>(v.value()); }));
+    selector.add(runnel::on_receive(
+        rx, [&sum](std::optional<int> v) { sum += static_cast<std::size_t>(v.value()); }));
   }
   for (std::size_t i = 0; i < n; ++i) selector.run();
   bench::require(sum == n, "the sum of what was received");
@@ -314,10 +317,11 @@ result select2_2way() {
 
 result trysel2_empty() {
   const std::size_t n = scaled(10'000'000);
-  const auto [tx, rx] = make_channels<2>();
+  const auto a = runnel::make_channel<int>(4);
+  const auto b = runnel::make_channel<int>(4);
   const stopwatch time;
   for (std::size_t i = 0; i < n; ++i) {
-    keep(runnel::select(runnel::on_receive(rx[0]), runnel::on_receive(rx[1]), runnel::otherwise()));
+    keep(runnel::select(runnel::on_receive(a.rx), runnel::on_receive(b.rx), runnel::otherwise()));
   }
   return {time.per(n)};
 }
@@ -379,7 +383,8 @@ result ctx_cancel_10k() {
     ended.wait();
     total = time.ns();
   });
-  return {total / n, bench::format("total_ms=%.3f;cancel_call_ms=%.3f;setup_ns=%.0f", total / 1e6, cancel_call / 1e6, setup)};
+  return {total / n, bench::format("total_ms=%.3f;cancel_call_ms=%.3f;setup_ns=%.0f", total / 1e6,
+                                   cancel_call / 1e6, setup)};
 }
 
 result errgroup_1000_lim16() {
@@ -435,7 +440,8 @@ constexpr bench::one_case cases[] = {
     {"select64", "12", [] { return select_plain<64>(128'000); }},
     {"select64_selector", "12", [] { return select_plain<64>(128'000, &receive_by_selector<64>); }},
     {"select64_1p", "12", [] { return select_one_producer<64>(100'000); }},
-    {"select64_1p_selector", "12", [] { return select_one_producer<64>(100'000, &receive_by_selector<64>); }},
+    {"select64_1p_selector", "12",
+     [] { return select_one_producer<64>(100'000, &receive_by_selector<64>); }},
     {"select2_2way", "12", select2_2way},
     {"trysel_empty", "1", trysel_empty},
     {"trysel2_empty", "1", trysel2_empty},

@@ -1,8 +1,7 @@
-// mutex and wait_group: who gets the lock, who is woken, what a cancellation or a misuse leaves.
+// mutex: who gets the lock, and what a cancellation or a misuse leaves.
 #include "support/fixture.hpp"
 
 #include <atomic>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -13,133 +12,16 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class sync_conformance : public behaviour {};
-RUNNEL_EVERY_CALLER(sync_conformance);
+class mutex_conformance : public behaviour {};
+RUNNEL_EVERY_CALLER(mutex_conformance);
 
 /// What ends the process: in a child, so not inside a runtime.
-class sync_misuse : public ::testing::Test {
+class mutex_misuse : public ::testing::Test {
  protected:
   void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-// ---- wait_group ------------------------------------------------------------------------------------------------
-
-TEST_P(sync_conformance, waitgroup_02_one_done_too_many_is_misuse_and_changes_nothing) {
-  in_runtime([] {
-    wait_group w;
-    w.add(1);
-    w.done();
-    EXPECT_THROW(w.done(), misuse);
-    w.wait();
-    w.add(1);
-    EXPECT_FALSE(w.wait_for(0s)) << "it counts as before";
-    w.done();
-    w.wait();
-  });
-}
-
-TEST_F(sync_misuse, waitgroup_02_one_done_too_many_during_unwinding_ends_the_process) {
-  EXPECT_DEATH(
-      {
-        wait_group w;
-        struct late {
-          wait_group& group;
-          ~late() { group.done(); }
-        };
-        try {
-          const late at_end{w};
-          throw std::runtime_error("flies");
-        } catch (const std::runtime_error&) {
-          std::_Exit(0);
-        }
-      },
-      "one done\\(\\) too many");
-}
-
-TEST_P(sync_conformance, waitgroup_02_neighbour_a_fiber_that_fails_is_counted_out_and_its_error_reported) {
-  static std::atomic<int> unhandled;
-  unhandled = 0;
-  set_unhandled_hook([](std::exception_ptr, fiber_info) noexcept { unhandled.fetch_add(1); });
-  in_runtime([] {
-    wait_group w;
-    auto c = derive_cancel(context::current());
-    {
-      const context_scope scope(c.ctx);
-      w.go([] { throw std::runtime_error("nobody takes this"); });
-      w.go([] { sleep_for(1h); });
-      w.go([] {});
-    }
-    w.add(3);
-    w.add(-3);
-    EXPECT_FALSE(w.wait_for(1ms)) << "one sleeps";
-    c.cancel();
-    w.wait();
-    EXPECT_EQ(unhandled.load(), 1) << "a cancellation is none";
-  });
-  set_unhandled_hook(nullptr);
-}
-
-TEST_P(sync_conformance, waitgroup_06_canceled_waiters_throw_and_the_others_wait_on) {
-  in_runtime([this] {
-    wait_group w;
-    for (int generation = 0; generation < 2; ++generation) {
-      w.add(2);
-      auto c = derive_cancel(context::current());
-      std::atomic<int> canceled_waiters{0}, released{0};
-      std::vector<party> waiters;
-      for (int i = 0; i < 100; ++i) {
-        waiters.push_back(start([&, i, ctx = c.ctx] {
-          try {
-            i % 2 ? w.wait(ctx) : w.wait();
-            released.fetch_add(1);
-          } catch (const canceled&) {
-            canceled_waiters.fetch_add(1);
-          }
-        }));
-      }
-      until_waiting(100);
-      w.done();
-      c.cancel();
-      for (std::size_t i = 1; i < 100; i += 2) waiters[i].join();
-      EXPECT_EQ(canceled_waiters.load(), 50);
-      EXPECT_EQ(released.load(), 0);
-      w.done();
-      for (std::size_t i = 0; i < 100; i += 2) waiters[i].join();
-      EXPECT_EQ(released.load(), 50);
-    }
-  });
-}
-
-TEST_P(sync_conformance, waitgroup_06_neighbour_it_may_be_destroyed_as_soon_as_wait_has_returned) {
-  in_runtime([] {
-    channel<std::shared_ptr<wait_group>> handed_over(16);
-    // Two count down; the second may be in done() still when the owner has gone on.
-    std::vector<party> others;
-    for (int n = 0; n < 2; ++n) {
-      others.push_back(start([handed_over] {
-        for (auto& w : handed_over) {
-          wait_group* group = w.get();
-          w.reset();
-          group->done();
-        }
-      }));
-    }
-    for (std::size_t i = scaled(4'000); i-- > 0;) {
-      auto w = std::make_shared<wait_group>();
-      w->add(2);
-      handed_over.send(w);
-      handed_over.send(w);
-      w->wait();
-      while (w.use_count() > 1) yield();
-    }
-    handed_over.close();
-    for (party& p : others) p.join();
-  });
-}
-
-// ---- mutex -----------------------------------------------------------------------------------------------------
-
-TEST_P(sync_conformance, mutex_01_excludes_and_try_lock_tells_the_truth) {
+TEST_P(mutex_conformance, mutex_01_excludes_and_try_lock_tells_the_truth) {
   in_runtime([] {
     mutex m;
     m.lock();
@@ -176,7 +58,7 @@ TEST_P(sync_conformance, mutex_01_excludes_and_try_lock_tells_the_truth) {
   });
 }
 
-TEST_P(sync_conformance, mutex_01_neighbour_every_way_to_lock_excludes_the_others) {
+TEST_P(mutex_conformance, mutex_01_neighbour_every_way_to_lock_excludes_the_others) {
   in_runtime([] {
     mutex m;
     int counted = 0;
@@ -207,7 +89,7 @@ TEST_P(sync_conformance, mutex_01_neighbour_every_way_to_lock_excludes_the_other
   });
 }
 
-TEST_F(sync_misuse, mutex_03_unlocking_an_unlocked_mutex_ends_the_process) {
+TEST_F(mutex_misuse, mutex_03_unlocking_an_unlocked_mutex_ends_the_process) {
   EXPECT_DEATH(
       {
         mutex m;
@@ -229,7 +111,7 @@ TEST_F(sync_misuse, mutex_03_unlocking_an_unlocked_mutex_ends_the_process) {
                "unlock of an unlocked mutex");
 }
 
-TEST_F(sync_misuse, mutex_03_neighbour_destroying_what_is_waited_for_ends_the_process) {
+TEST_F(mutex_misuse, mutex_03_neighbour_destroying_what_is_waited_for_ends_the_process) {
   EXPECT_DEATH(run([] {
                  auto m = std::make_unique<mutex>();
                  m->lock();
@@ -247,7 +129,7 @@ TEST_F(sync_misuse, mutex_03_neighbour_destroying_what_is_waited_for_ends_the_pr
                "wait_group is destroyed");
 }
 
-TEST_P(sync_conformance, mutex_05_a_canceled_waiter_never_holds_the_lock) {
+TEST_P(mutex_conformance, mutex_05_a_canceled_waiter_never_holds_the_lock) {
   in_runtime([this] {
     mutex m;
     for (std::size_t round = scaled(1'000); round-- > 0;) {
@@ -281,7 +163,7 @@ TEST_P(sync_conformance, mutex_05_a_canceled_waiter_never_holds_the_lock) {
   });
 }
 
-TEST_P(sync_conformance, mutex_05_neighbour_a_cancellation_in_the_middle_of_the_queue_loses_no_wake_up) {
+TEST_P(mutex_conformance, mutex_05_neighbour_a_cancellation_in_the_middle_of_the_queue_loses_no_wake_up) {
   in_runtime([this] {
     mutex m;
     for (std::size_t round = scaled(300); round-- > 0;) {
@@ -312,7 +194,7 @@ TEST_P(sync_conformance, mutex_05_neighbour_a_cancellation_in_the_middle_of_the_
   });
 }
 
-TEST_P(sync_conformance, mutex_07_a_thread_and_fibers_hold_it_across_sleeps) {
+TEST_P(mutex_conformance, mutex_07_a_thread_and_fibers_hold_it_across_sleeps) {
   in_runtime([this] {
     mutex m;
     int counted = 0;
@@ -348,7 +230,7 @@ TEST_P(sync_conformance, mutex_07_a_thread_and_fibers_hold_it_across_sleeps) {
   });
 }
 
-TEST_P(sync_conformance, mutex_07_neighbour_a_waiter_gets_it_although_somebody_locks_again_and_again) {
+TEST_P(mutex_conformance, mutex_07_neighbour_a_waiter_gets_it_although_the_owner_locks_again_at_once) {
   in_runtime([this] {
     mutex m;
     std::atomic<bool> got_it{false};
@@ -358,18 +240,16 @@ TEST_P(sync_conformance, mutex_07_neighbour_a_waiter_gets_it_although_somebody_l
       got_it = true;
     });
     until_waiting(1);
-    // Held for longer than a waiter's patience and taken again at once: only a hand-over lets the other in.
-    while (!got_it) {
-      sleep_for(2ms);
-      m.unlock();
-      m.lock();
-    }
+    sleep_for(2ms);  // longer than the patience of a waiter
+    m.unlock();
+    m.lock();
+    EXPECT_TRUE(got_it) << "it was handed over to who has waited for so long";
     m.unlock();
     waiter.join();
   });
 }
 
-TEST_P(sync_conformance, mutex_09_timed_locks_and_the_guards_of_the_standard_library) {
+TEST_P(mutex_conformance, mutex_09_timed_locks_and_the_guards_of_the_standard_library) {
   in_runtime([this] {
     mutex m;
     m.lock();
@@ -406,24 +286,23 @@ TEST_P(sync_conformance, mutex_09_timed_locks_and_the_guards_of_the_standard_lib
   });
 }
 
-TEST_P(sync_conformance, mutex_09_neighbour_unique_lock_gives_up_and_std_lock_takes_both) {
+TEST_P(mutex_conformance, mutex_09_neighbour_unique_lock_gives_up_and_std_lock_takes_both) {
   in_runtime([this] {
     mutex a, b;
     std::unique_lock held(a);
+    channel<unit> has_given_up;
     auto other = start([&] {
       const std::unique_lock given_up(a, std::chrono::milliseconds(1));
       EXPECT_FALSE(given_up.owns_lock());
+      has_given_up.send({});
       std::unique_lock first(b, std::defer_lock);
       std::unique_lock second(a, std::defer_lock);
       std::lock(first, second);
       EXPECT_TRUE(first.owns_lock());
       EXPECT_TRUE(second.owns_lock());
     });
-    while (b.try_lock()) {  // until the other one has it, or has given it back to wait for a
-      b.unlock();
-      if (stats().parked > (from_threads() ? 2u : 1u)) break;
-      yield();
-    }
+    has_given_up.receive();
+    until_waiting(1);
     held.unlock();
     other.join();
     EXPECT_EQ(std::try_lock(a, b), -1);
@@ -433,7 +312,7 @@ TEST_P(sync_conformance, mutex_09_neighbour_unique_lock_gives_up_and_std_lock_ta
   });
 }
 
-TEST_P(sync_conformance, mutex_11_anybody_may_unlock_and_the_next_waiter_gets_it) {
+TEST_P(mutex_conformance, mutex_11_anybody_may_unlock_and_the_next_waiter_gets_it) {
   in_runtime([this] {
     mutex m;
     for (std::size_t round = scaled(200); round-- > 0;) {
@@ -459,7 +338,7 @@ TEST_P(sync_conformance, mutex_11_anybody_may_unlock_and_the_next_waiter_gets_it
   });
 }
 
-TEST_P(sync_conformance, mutex_11_neighbour_what_was_done_under_the_lock_is_seen_by_whoever_gets_it_next) {
+TEST_P(mutex_conformance, mutex_11_neighbour_what_was_done_under_the_lock_is_seen_by_whoever_gets_it_next) {
   in_runtime([] {
     // The lock goes round as a token: each unlocks what its predecessor has locked.
     mutex turns[3];
