@@ -96,6 +96,7 @@ void register_after(after_core* c, const context& ctx, const site& at, bool part
   c->state = r.get();
   c->fire = &registration::fire;
   registration& registered = *r.release();
+  hb_release(&registered);
   if (!registered.node.add_hook(*c)) registration::fire(*c);
 }
 

@@ -185,9 +185,9 @@ void channel_core::drop_receiver() noexcept {
   // acq_rel: as above
   if (counted_receivers.fetch_sub(1, shim::order::acq_rel) != 1) return;
   close();
-  element_queue left(ops_, capacity_);  // destroyed outside the lock: a destructor may use other handles
-  raw_guard hold(lock);
-  left.take_all(buffer_);
+  lock.lock();
+  const element_queue left(buffer_);
+  lock.unlock();  // before `left` is destroyed: a destructor may use other handles
 }
 
 std::size_t channel_core::size() noexcept {

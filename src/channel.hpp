@@ -27,7 +27,7 @@ constexpr std::uint64_t completed = 0, saw_close = 1, move_threw = 2;
 
 class channel_core : public sched::wait_object {
  public:
-  channel_core(const element_ops& ops, std::size_t capacity) noexcept
+  channel_core(const element_ops& ops, std::size_t capacity)
       : ops_(ops), capacity_(capacity), buffer_(ops, capacity) {}
 
   // Under the lock; `woken` is woken by the caller after it has released all locks.

@@ -90,9 +90,9 @@ cancel_state context_node::state() const noexcept {
 
 context_node* context_node::origin() const noexcept { return state() == cancel_state::live ? nullptr : origin_; }
 
-bool context_node::below(const context_node* other) const noexcept {
+bool context_node::below(std::uint64_t other) const noexcept {
   for (const context_node* n = this; n; n = n->cancel_parent_.get())
-    if (n == other) return true;
+    if (n->order == other) return true;
   return false;
 }
 
@@ -146,16 +146,16 @@ std::exception_ptr context_node::cause() {
   const cancel_state s = state();
   if (s == cancel_state::live) return nullptr;
   if (cause_) return cause_;
-  context origin = wrap(ref_ptr<context_node>(origin_));
-  if (s == cancel_state::deadline_passed) return std::make_exception_ptr(deadline_exceeded(std::move(origin), nullptr));
-  return std::make_exception_ptr(canceled(std::move(origin), nullptr));
+  const cancel_origin origin(*origin_);
+  if (s == cancel_state::deadline_passed) return std::make_exception_ptr(deadline_exceeded(origin, nullptr));
+  return std::make_exception_ptr(canceled(origin, nullptr));
 }
 
 void context_node::throw_canceled() {
   const cancel_state s = state();
-  context origin = wrap(ref_ptr<context_node>(origin_));
-  if (s == cancel_state::deadline_passed) throw deadline_exceeded(std::move(origin), cause_);
-  throw canceled(std::move(origin), cause_);
+  const cancel_origin origin(*origin_);
+  if (s == cancel_state::deadline_passed) throw deadline_exceeded(origin, cause_);
+  throw canceled(origin, cause_);
 }
 
 void context_node::set_deadline(time_point t, std::exception_ptr cause) {

@@ -15,8 +15,12 @@ class element_queue {
  public:
   static constexpr std::size_t segment_cells = 256;
 
-  element_queue(const element_ops& ops, std::size_t capacity) noexcept
-      : ops_(ops), ring_(capacity <= segment_cells), cells_(ring_ ? capacity : segment_cells) {}
+  element_queue(const element_ops& ops, std::size_t capacity)
+      : ops_(ops), ring_(capacity <= segment_cells), cells_(ring_ ? capacity : segment_cells) {
+    // The ring is made with the channel, whose making happens before every use; a segment that is made later is
+    // announced cell by cell, or TSan would see a race with the sender that happened to make it.
+    if (ring_ && capacity && ops_.size) first_ = last_ = new_segment();
+  }
   ~element_queue() {
     clear();
     while (segment* s = first_) {
@@ -25,13 +29,12 @@ class element_queue {
     }
     if (spare_) free_segment(spare_);
   }
-  element_queue(const element_queue&) = delete;
   element_queue& operator=(const element_queue&) = delete;
 
   std::size_t size() const noexcept { return count_; }
 
-  /// Takes over the elements of an equal queue; this one is empty.
-  void take_all(element_queue& from) noexcept {
+  /// Takes over the elements of another queue, which is not used for elements any more.
+  explicit element_queue(element_queue& from) noexcept : ops_(from.ops_), ring_(from.ring_), cells_(from.cells_) {
     count_ = std::exchange(from.count_, 0);
     head_ = std::exchange(from.head_, 0);
     tail_ = std::exchange(from.tail_, 0);
@@ -48,12 +51,9 @@ class element_queue {
   /// The cell that the next element goes to; may allocate. Nothing changes until pushed().
   void* back() {
     if (!ops_.size) return nullptr;
-    if (ring_) {
-      if (!first_) first_ = last_ = new_segment();
-      return cell(first_, (head_ + count_) % cells_);
-    }
+    if (ring_) return cell(first_, (head_ + count_) % cells_);
     if (!last_ || tail_ == cells_) {
-      segment* s = spare_ ? std::exchange(spare_, nullptr) : new_segment();
+      segment* s = spare_ ? std::exchange(spare_, nullptr) : announced(new_segment());
       s->next = nullptr;
       if (last_) {
         last_->next = s;
@@ -109,6 +109,10 @@ class element_queue {
   segment* new_segment() const {
     auto* s = static_cast<segment*>(::operator new(header() + cells_ * ops_.size, alignment()));
     s->next = nullptr;
+    return s;
+  }
+  segment* announced(segment* s) const noexcept {
+    for (std::size_t i = 0; sanitizer::sees_edges && i < cells_; ++i) sanitizer::hb_release(cell(s, i));
     return s;
   }
   void free_segment(segment* s) const noexcept { ::operator delete(s, alignment()); }

@@ -71,7 +71,7 @@ void task_core::run_on_fiber(sched::job& j) noexcept {
     try {
       c.body_(c);
     } catch (const canceled& e) {
-      c.outcome_ = c.below(&node_of(e.origin())) ? outcome::canceled : outcome::failed;
+      c.outcome_ = c.below(e.origin().order()) ? outcome::canceled : outcome::failed;
       if (c.outcome_ == outcome::failed) c.error_ = std::current_exception();
     } catch (...) {
       c.outcome_ = outcome::failed;

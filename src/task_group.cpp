@@ -30,7 +30,7 @@ bool caused_by(const std::exception_ptr& e, const detail::context_node* node) no
   try {
     std::rethrow_exception(e);
   } catch (const canceled& c) {
-    return &detail::node_of(c.origin()) == node;
+    return c.origin() == cancel_origin(*node);
   } catch (...) {
     return false;
   }
@@ -89,7 +89,7 @@ void task_group::acquire_slot() {
   try {
     detail::throw_wait_canceled();
   } catch (const canceled& c) {
-    if (&detail::node_of(c.origin()) != node_.get()) throw;
+    if (!(c.origin() == cancel_origin(*node_))) throw;
   }
   // This group itself was canceled: its tasks are ending, a slot comes soon.
   const detail::ambient_scope shield(nullptr);
@@ -204,7 +204,7 @@ bool task_group::wait_for(duration limit) {
   } catch (const canceled& c) {
     cancel();
     join_shielded();
-    if (&detail::node_of(c.origin()) != node_.get()) throw;
+    if (!(c.origin() == cancel_origin(*node_))) throw;
   }
   finish();
   return true;

@@ -47,7 +47,8 @@ class context {
   /// The ambient context of the calling fiber or thread. Under a cancel_shield: its values without its cancellation.
   static context current();
 
-  bool is_canceled() const { return node().is_canceled(); }
+  /// What happened before its cancellation happens before a call that returns true.
+  bool is_canceled() const { return node().state() != detail::cancel_state::live; }
   /// Why it was canceled: the cause given to cancel(), else the exception that blocking calls throw; null while it
   /// is not canceled.
   std::exception_ptr cause() const { return node().cause(); }
@@ -90,18 +91,31 @@ inline context wrap(ref_ptr<context_node> node) noexcept { return context(std::m
 inline context_node& node_of(const context& c) { return c.node(); }
 }  // namespace detail
 
+/// Which context a cancellation began with: an identity to compare contexts with, which keeps none alive (an exception may
+/// itself be the cause of a context above).
+class cancel_origin {
+ public:
+  explicit cancel_origin(const detail::context_node& n) noexcept : order_(n.order) {}
+  friend bool operator==(const cancel_origin&, const cancel_origin&) noexcept = default;
+  friend bool operator==(const cancel_origin& o, const context& c) { return o == cancel_origin(detail::node_of(c)); }
+  std::uint64_t order() const noexcept { return order_; }
+
+ private:
+  std::uint64_t order_;
+};
+
 /// What a canceled blocking operation throws.
 class canceled : public std::exception {
  public:
-  canceled(context origin, std::exception_ptr cause) noexcept : origin_(std::move(origin)), cause_(std::move(cause)) {}
+  canceled(cancel_origin origin, std::exception_ptr cause) noexcept : origin_(origin), cause_(std::move(cause)) {}
   const char* what() const noexcept override { return "canceled"; }
   /// The context whose cancellation was the first.
-  const context& origin() const noexcept { return origin_; }
+  const cancel_origin& origin() const noexcept { return origin_; }
   /// What was given to cancel(), or null.
   const std::exception_ptr& cause() const noexcept { return cause_; }
 
  private:
-  context origin_;
+  cancel_origin origin_;
   std::exception_ptr cause_;
 };
 

@@ -49,8 +49,10 @@ struct context {
 
 #if defined(RUNNEL_TSAN)
 inline constexpr bool fresh_stacks = true;
+inline constexpr bool sees_edges = true;
 #else
 inline constexpr bool fresh_stacks = false;
+inline constexpr bool sees_edges = false;
 #endif
 
 /// The calling thread's own stack.

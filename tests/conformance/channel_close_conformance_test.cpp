@@ -12,7 +12,25 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class channel_close_conformance : public behaviour {};
+class channel_close_conformance : public behaviour {
+ protected:
+  /// Somebody writes and closes; the caller waits in its way until it sees that, and reads.
+  template <class Wait>
+  static void closes_with_data(Wait wait) {
+    for (std::size_t i = 0; i < scaled(200); ++i) {
+      channel<int> c(i % 2);
+      std::size_t data = 0;  // not atomic: the close is what orders it
+      auto closer = start([&data, c, i] {
+        if (i % 3 == 0) yield();
+        data = i + 1;
+        c.close();
+      });
+      wait(c);
+      EXPECT_EQ(data, i + 1);
+      closer.join();
+    }
+  }
+};
 RUNNEL_EVERY_CALLER(channel_close_conformance);
 
 void join_all(std::vector<party>& parties) {
@@ -202,37 +220,20 @@ TEST_P(channel_close_conformance, channel_14_neighbour_every_operation_of_a_null
 
 // ---- 22: what is seen with the close
 
-template <class Wait>
-void closes_with_data(std::size_t rounds, Wait wait) {
-  for (std::size_t i = 0; i < rounds; ++i) {
-    channel<int> c(i % 2);
-    std::size_t data = 0;  // not atomic: the close is what orders it
-    auto closer = start([&data, c, i] {
-      if (i % 3 == 0) yield();
-      data = i + 1;
-      c.close();
-    });
-    wait(c);
-    EXPECT_EQ(data, i + 1);
-    closer.join();
-  }
-}
-
 TEST_P(channel_close_conformance, channel_22_what_was_written_before_close_is_visible_to_who_sees_it) {
   in_runtime([] {
-    const std::size_t rounds = scaled(200);
-    closes_with_data(rounds, [](auto& c) { EXPECT_EQ(c.receive(), std::nullopt); });
-    closes_with_data(rounds, [](auto& c) {
+    closes_with_data([](auto& c) { EXPECT_EQ(c.receive(), std::nullopt); });
+    closes_with_data([](auto& c) {
       for (int v : c) ADD_FAILURE() << v;
     });
-    closes_with_data(rounds, [](auto& c) {
+    closes_with_data([](auto& c) {
       while (c.try_receive().status != channel_status::closed) yield();
     });
-    closes_with_data(rounds, [](auto& c) {
+    closes_with_data([](auto& c) {
       while (c.receive_for(1ns).status != channel_status::closed) yield();
     });
-    closes_with_data(rounds, [](auto& c) { select(on_receive(c)); });
-    closes_with_data(rounds, [](auto& c) {
+    closes_with_data([](auto& c) { select(on_receive(c)); });
+    closes_with_data([](auto& c) {
       while (select(on_receive(c), otherwise()) == 1) yield();
     });
   });
@@ -240,17 +241,16 @@ TEST_P(channel_close_conformance, channel_22_what_was_written_before_close_is_vi
 
 TEST_P(channel_close_conformance, channel_22_neighbour_a_refused_sender_and_is_closed_see_it_too) {
   in_runtime([] {
-    const std::size_t rounds = scaled(200);
-    closes_with_data(rounds, [](auto& c) {
+    closes_with_data([](auto& c) {
       while (!c.is_closed()) yield();
     });
-    closes_with_data(rounds, [](auto& c) {
+    closes_with_data([](auto& c) {
       EXPECT_THROW(for (;;) c.send(1), channel_closed);
     });
-    closes_with_data(rounds, [](auto& c) {
+    closes_with_data([](auto& c) {
       while (c.try_send(1) != channel_status::closed) yield();
     });
-    closes_with_data(rounds, [](auto& c) {
+    closes_with_data([](auto& c) {
       EXPECT_THROW(for (;;) select(on_send(c, 1)), channel_closed);
     });
   });

@@ -13,9 +13,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Blocks in a way that lets another worker resume the caller; parks on every fourth call.
+/// Blocks in a way that lets another worker resume the caller; parks on every fourth call. What comes back from the blocking
+/// pool goes through the shared queue to whichever worker looks first.
 void change_places(std::size_t i) {
-  if (i % 4 == 0) {
+  if (i % 32 == 0) {
+    blocking([] {});
+  } else if (i % 4 == 0) {
     const channel<int> c;
     auto other = go([=] { c.send(1); });
     c.receive();

@@ -54,8 +54,8 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag> {
   [[noreturn]] void throw_canceled();
   /// The context whose cancellation reached this one; null while live.
   context_node* origin() const noexcept;
-  /// Whether `other` is this node or one above it.
-  bool below(const context_node* other) const noexcept;
+  /// Whether the node with this number is this one or one above it.
+  bool below(std::uint64_t other) const noexcept;
 
   /// `never` when there is none; of this node or one above.
   time_point deadline() const noexcept { return deadline_; }

@@ -1,0 +1,12 @@
+// expect: static assertion failed.*|noexcept destructor
+#include <runnel/fiber_local.hpp>
+
+struct value {
+#ifndef RUNNEL_NEGATIVE_CONTROL
+  ~value() noexcept(false) {}
+#endif
+  int number = 0;
+};
+runnel::fiber_local<value> local;
+
+int reads() { return local->number; }
