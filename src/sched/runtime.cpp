@@ -116,16 +116,20 @@ void runtime::end_workers() noexcept {
   stopping_.store(true, shim::order::seq_cst);  // seq_cst: "stopping, then wake the idle" against their last look
   idle.wake_all();
   const time_point patience = steady_clock::now() + stop_patience;
+  std::array<bool, max_workers> ended{};
+  for (unsigned i = 0; i < count_; ++i) {
+    ended[i] = !threads_[i].joinable() || workers_[i]->wait_ended(patience);  // not joinable: never started
+    if (!threads_[i].joinable()) continue;
+    if (ended[i]) {
+      threads_[i].join();
+    } else {
+      threads_[i].detach();
+    }
+  }
+  // Only now, when none looks at the others any more. One that a fiber keeps is left to that fiber, for good.
   for (unsigned i = 0; i < count_; ++i) {
     worker* w = std::exchange(workers_[i], nullptr);
-    if (!threads_[i].joinable()) {  // never started
-      delete w;
-    } else if (w->wait_ended(patience)) {
-      threads_[i].join();
-      delete w;
-    } else {
-      threads_[i].detach();  // a fiber keeps it: the worker is left to that fiber, and to the rest of the process
-    }
+    if (ended[i]) delete w;
   }
   count_ = 0;
 }
