@@ -16,9 +16,11 @@ function(runnel_sanitize target)
     target_compile_definitions(${target} PUBLIC RUNNEL_TSAN=1)
     # Inline variables as plain weak symbols, which the merged object below can share with the program.
     target_compile_options(${target} PRIVATE "$<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>")
+    find_program(RUNNEL_GNU_LD NAMES ld.bfd REQUIRED)  # lld cannot dissolve groups
+    mark_as_advanced(RUNNEL_GNU_LD)
     add_custom_command(TARGET ${target} POST_BUILD VERBATIM
       COMMAND ${PROJECT_SOURCE_DIR}/cmake/localize_weak.sh $<TARGET_FILE:${target}>
-              ${CMAKE_LINKER} ${CMAKE_NM} ${CMAKE_OBJCOPY} ${CMAKE_AR})
+              ${RUNNEL_GNU_LD} ${CMAKE_NM} ${CMAKE_OBJCOPY} ${CMAKE_AR})
   else()
     message(FATAL_ERROR "RUNNEL_SANITIZE is '${RUNNEL_SANITIZE}'; it may be empty, address or thread")
   endif()

@@ -43,7 +43,7 @@ void with_a_cause() {
       std::printf("cause: %s\n", why.what());
     }
   }
-  const runnel::cancel_shield shield(1s);  // clean-up may block, for a second
+  const runnel::cancel_shield shield(1min);  // clean-up may block, for a minute at most
   worker.join();
   std::puts("worker joined under the shield");
 }

@@ -1,4 +1,4 @@
-// One task sends, the body receives; the channel closes itself, the group waits for everything.
+// The program of the README: one task sends, the body receives.
 #include <runnel/runnel.hpp>
 
 #include <cstdio>

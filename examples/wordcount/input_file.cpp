@@ -12,7 +12,7 @@
 namespace wordcount {
 namespace {
 
-constexpr std::size_t max_chunk = 256 * 1024;
+constexpr std::size_t max_chunk = std::size_t{256} * 1024;
 
 /// The number of bytes read, fewer than `wanted` only at the file's end; -1: see errno.
 ssize_t read_fully(int fd, char* data, std::size_t wanted) {

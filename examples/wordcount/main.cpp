@@ -42,16 +42,16 @@ constexpr std::size_t readers = 8;        // files open at a time
 constexpr std::size_t files_ahead = 256;  // found, not yet opened
 constexpr std::size_t chunks_ahead = 2;   // of each open file, not yet counted
 
-void walk_trees(const std::vector<std::string>& paths, runnel::send_channel<found_file> files,
-                problem_log& log) {
+void walk_trees(const std::vector<std::string>& paths,
+                const runnel::send_channel<found_file>& files, problem_log& log) {
   walk trees(paths, log);
   while (!trees.done())
     for (found_file& file : runnel::blocking([&] { return trees.step(); }))
       files.send(std::move(file));
 }
 
-void read_files(runnel::receive_channel<found_file> files, runnel::send_channel<document> documents,
-                problem_log& log) {
+void read_files(const runnel::receive_channel<found_file>& files,
+                const runnel::send_channel<document>& documents, problem_log& log) {
   for (found_file& found : files) {
     const auto [chunks, contents] = runnel::make_channel<chunk>(chunks_ahead);
     documents.send(contents);
@@ -62,7 +62,7 @@ void read_files(runnel::receive_channel<found_file> files, runnel::send_channel<
   }
 }
 
-void count_documents(runnel::receive_channel<document> documents, tally& counted,
+void count_documents(const runnel::receive_channel<document>& documents, tally& counted,
                      progress_line& progress) {
   for (document& contents : documents)
     count_file([&] { return contents.receive(); }, counted, progress);
@@ -128,17 +128,20 @@ int count_and_print(const options& wanted) {
   const auto start = std::chrono::steady_clock::now();
   problem_log log;
   std::vector<tally> tallies(wanted.sequential ? 1 : wanted.jobs);
-  int code;
-  {
+  const int code = [&] {
     progress_line progress;
-    code = wanted.sequential ? count_sequentially(wanted, tallies.front(), log, progress)
+    return wanted.sequential ? count_sequentially(wanted, tallies.front(), log, progress)
                              : count_in_pipeline(wanted, tallies, log, progress);
-  }
-  const tally& total = tallies.front();
-  const bool printed = print_result(total, wanted.top, std::chrono::steady_clock::now() - start);
-  return code != exit_code::complete ? code
-         : log.empty() && printed    ? exit_code::complete
-                                     : exit_code::incomplete;
+  }();
+  const auto elapsed = std::chrono::steady_clock::now() - start;
+  const bool printed = print_result(tallies.front(), wanted.top, elapsed);
+  if (code != exit_code::complete) return code;
+  return log.empty() && printed ? exit_code::complete : exit_code::incomplete;
+}
+
+int print_usage() {
+  const bool printed = std::fputs(usage, stdout) >= 0 && std::fflush(stdout) == 0;
+  return printed ? exit_code::complete : exit_code::incomplete;
 }
 
 }  // namespace
@@ -147,10 +150,8 @@ int count_and_print(const options& wanted) {
 int main(int argc, char** argv) {
   using namespace wordcount;
   try {
-    const options wanted = parse_args({argv + 1, static_cast<std::size_t>(argc - 1)});
-    if (!wanted.help) return count_and_print(wanted);
-    return std::fputs(usage, stdout) < 0 || std::fflush(stdout) != 0 ? exit_code::incomplete
-                                                                     : exit_code::complete;
+    const options wanted = parse_args({argv + 1, argv + argc});
+    return wanted.help ? print_usage() : count_and_print(wanted);
   } catch (const usage_error& error) {
     std::fprintf(stderr, "wordcount: %s\n", error.what());
     return exit_code::wrong_usage;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 #include <utility>
@@ -25,8 +26,8 @@ unsigned type_of(const dirent& entry, int directory) {
 }  // namespace
 
 walk::walk(std::vector<std::string> given, problem_log& log) : log_(log) {
-  for (auto path = given.rbegin(); path != given.rend(); ++path)
-    pending_.push_back({std::move(*path), origin::given_by_user});
+  std::reverse(given.begin(), given.end());
+  for (std::string& path : given) pending_.push_back({std::move(path), origin::given_by_user});
 }
 
 std::vector<found_file> walk::step() {

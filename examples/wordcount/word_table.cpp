@@ -6,7 +6,7 @@
 namespace wordcount {
 namespace {
 
-constexpr std::size_t first_size = 256;
+constexpr std::size_t first_size = 64;
 
 }  // namespace
 

@@ -48,6 +48,7 @@ RUNNEL_PARKS int run(const run_options& options, F&& main_fn, source_location at
   auto body = [&result, f = std::forward<F>(main_fn)]() mutable {
     if constexpr (std::is_void_v<R>) {
       f();
+      result = 0;
     } else {
       result = static_cast<int>(f());
     }

@@ -7,10 +7,11 @@
 #include "base/futex.hpp"
 #include "sched/runtime.hpp"
 
+#include <pthread.h>
 #include <signal.h>
 
+#include <array>
 #include <system_error>
-#include <thread>
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
@@ -29,6 +30,13 @@ bool stopping = false;
 shim::atomic<std::uint32_t> threads{0};
 shim::atomic<std::uint32_t> tickets{0};
 
+/// A thread of the pool. pthreads and not std::thread: nothing of it is on the heap, and who ended is joined later.
+struct slot {
+  enum : std::uint8_t { unused, running, ended } state = unused;
+  pthread_t thread{};
+};
+std::array<slot, max_threads> slots;
+
 blocking_job* pop() noexcept {
   blocking_job* j = first;
   if (!j) return nullptr;
@@ -40,7 +48,7 @@ blocking_job* pop() noexcept {
   return j;
 }
 
-void work() noexcept {
+void* work(void* own_slot) noexcept {
   lock.lock();
   for (;;) {
     if (blocking_job* j = pop()) {
@@ -62,8 +70,21 @@ void work() noexcept {
   // release: pairs with stop_blocking_pool(); under the lock, so that submit() counts right
   const bool was_last = threads.fetch_sub(1, shim::order::release) == 1;
   const bool tell = stopping && was_last;
+  static_cast<slot*>(own_slot)->state = slot::ended;
   lock.unlock();
   if (tell) detail::futex_wake(threads, 1);
+  return nullptr;
+}
+
+/// Under the lock: a slot for a new thread, with the one that ended in it joined.
+slot* take_slot() noexcept {
+  for (slot& s : slots) {
+    if (s.state == slot::running) continue;
+    if (s.state == slot::ended) pthread_join(s.thread, nullptr);  // it has left the lock: at once
+    s.state = slot::unused;
+    return &s;
+  }
+  return nullptr;
 }
 
 /// Under the lock.
@@ -72,12 +93,12 @@ bool start_thread() noexcept {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   threads.fetch_add(1, shim::order::relaxed);  // relaxed: under the lock
-  bool started = true;
-  try {
-    std::thread(work).detach();
-  } catch (const std::system_error&) {
+  slot* s = take_slot();
+  const bool started = s && pthread_create(&s->thread, nullptr, &work, s) == 0;
+  if (started) {
+    s->state = slot::running;
+  } else {
     threads.fetch_sub(1, shim::order::relaxed);  // relaxed: under the lock
-    started = false;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return started;
@@ -150,6 +171,11 @@ void stop_blocking_pool() noexcept {
   }
   detail::raw_guard hold(lock);
   stopping = false;
+  for (slot& s : slots) {
+    if (s.state != slot::ended) continue;
+    pthread_join(s.thread, nullptr);
+    s.state = slot::unused;
+  }
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

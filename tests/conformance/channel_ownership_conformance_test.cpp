@@ -1,4 +1,5 @@
 // Who owns an element: every one sent has one owner at every moment, and nobody loses it.
+#include "conformance/meeting.hpp"
 #include "support/fixture.hpp"
 
 #include <atomic>
@@ -170,11 +171,13 @@ TEST_P(channel_ownership_conformance, channel_34_a_receiver_that_was_served_keep
 TEST_P(channel_ownership_conformance, channel_34_racing_cancellations_lose_no_element) {
   in_runtime([this] {
     std::size_t sent = 0, received = 0;
-    for (std::size_t i = 0; i < scaled(from_threads() ? 1500 : 8000); ++i) {
+    for (std::size_t i = 0; i < scaled(from_threads() ? 2000 : 15'000); ++i) {
       channel<int> c;
       auto [ctx, cancel] = derive_cancel(context::current());
       bool got = false;
-      auto receiver = start([c, i, ctx = ctx, &got] {
+      meeting begin(3);
+      auto receiver = start([c, i, ctx = ctx, &got, &begin] {
+        begin.arrive();
         try {
           if (i % 2 == 0) {
             got = c.receive(ctx).has_value();
@@ -186,13 +189,15 @@ TEST_P(channel_ownership_conformance, channel_34_racing_cancellations_lose_no_el
         }
       });
       bool accepted = false;
-      auto sender = start([c, &accepted] {
+      auto sender = start([c, &accepted, &begin] {
+        begin.arrive();
         while (!c.is_closed() && !accepted) {
           accepted = c.try_send(1) == channel_status::ok;
           if (!accepted) yield();
         }
       });
-      if (i % 3 == 0) yield();
+      begin.arrive();
+      for (std::size_t n = i % 4; n-- > 0;) yield();
       cancel();
       receiver.join();
       c.close();
@@ -207,11 +212,13 @@ TEST_P(channel_ownership_conformance, channel_34_racing_cancellations_lose_no_el
 
 TEST_P(channel_ownership_conformance, channel_34_neighbour_a_canceled_sender_keeps_its_value_and_a_served_one_has_none) {
   in_runtime([this] {
-    for (std::size_t i = 0; i < scaled(from_threads() ? 1500 : 8000); ++i) {
+    for (std::size_t i = 0; i < scaled(from_threads() ? 2000 : 15'000); ++i) {
       channel<std::unique_ptr<int>> c;
       auto [ctx, cancel] = derive_cancel(context::current());
       bool kept = false;
-      auto sender = start([c, i, ctx = ctx, &kept] {
+      meeting begin(3);
+      auto sender = start([c, i, ctx = ctx, &kept, &begin] {
+        begin.arrive();
         auto v = std::make_unique<int>(1);
         try {
           if (i % 2 == 0) {
@@ -227,13 +234,15 @@ TEST_P(channel_ownership_conformance, channel_34_neighbour_a_canceled_sender_kee
         kept = v != nullptr;
       });
       bool got = false;
-      auto receiver = start([c, &got] {
+      auto receiver = start([c, &got, &begin] {
+        begin.arrive();
         while (!c.is_closed() && !got) {
           got = c.try_receive().status == channel_status::ok;
           if (!got) yield();
         }
       });
-      if (i % 3 == 0) yield();
+      begin.arrive();
+      for (std::size_t n = i % 4; n-- > 0;) yield();
       cancel();
       sender.join();
       c.close();
@@ -294,14 +303,16 @@ class traced {
 
 TEST_P(channel_ownership_conformance, channel_40_an_element_ends_with_the_sender_if_the_send_throws_and_never_there_if_it_succeeds) {
   in_runtime([this] {
-    for (std::size_t i = 0; i < scaled(from_threads() ? 1500 : 8000); ++i) {
+    for (std::size_t i = 0; i < scaled(from_threads() ? 2000 : 15'000); ++i) {
       auto [tx, rx] = make_channel<traced>(i % 3);
       std::optional<executor> end;
       bool accepted = false;
       std::optional<executor> who;
-      auto sender = start([tx = std::move(tx), &end, &accepted, &who, i] {
+      meeting begin(2);
+      auto sender = start([tx = std::move(tx), &end, &accepted, &who, &begin, i] {
         who.emplace();
         traced v(end);
+        begin.arrive();
         try {
           if (i % 2 == 0) {
             tx.send(std::move(v));
@@ -315,7 +326,8 @@ TEST_P(channel_ownership_conformance, channel_40_an_element_ends_with_the_sender
           EXPECT_FALSE(end.has_value()) << "it was never anybody else's";
         }
       });
-      auto receiver = start([rx = std::move(rx), i]() mutable {
+      auto receiver = start([rx = std::move(rx), i, &begin]() mutable {
+        begin.arrive();
         if (i % 5 == 0) yield();
         if (i % 4 == 0) static_cast<void>(rx.try_receive());
         rx = {};
@@ -330,10 +342,12 @@ TEST_P(channel_ownership_conformance, channel_40_an_element_ends_with_the_sender
 
 TEST_P(channel_ownership_conformance, channel_40_neighbour_a_send_that_races_with_close_is_either_received_or_still_the_senders) {
   in_runtime([this] {
-    for (std::size_t i = 0; i < scaled(from_threads() ? 1500 : 8000); ++i) {
+    for (std::size_t i = 0; i < scaled(from_threads() ? 2000 : 15'000); ++i) {
       const channel<std::unique_ptr<int>> c(i % 3);
       bool accepted = false;
-      auto sender = start([c, &accepted] {
+      meeting begin(2);
+      auto sender = start([c, &accepted, &begin] {
+        begin.arrive();
         auto v = std::make_unique<int>(40);
         try {
           c.send(std::move(v));
@@ -343,7 +357,8 @@ TEST_P(channel_ownership_conformance, channel_40_neighbour_a_send_that_races_wit
           EXPECT_NE(v, nullptr);
         }
       });
-      auto closer = start([c, i] {
+      auto closer = start([c, i, &begin] {
+        begin.arrive();
         if (i % 5 == 0) yield();
         c.close();
       });

@@ -1,4 +1,5 @@
 // Channels with many parties at once: nothing is lost, doubled or reported wrongly.
+#include "conformance/meeting.hpp"
 #include "support/fixture.hpp"
 
 #include <algorithm>
@@ -17,7 +18,7 @@ using namespace std::chrono_literals;
 class channel_stress_conformance : public behaviour {
  protected:
   /// Rounds that start parties: a thread costs much more than a fiber.
-  std::size_t rounds(std::size_t n) const { return scaled(from_threads() ? std::max<std::size_t>(1, n / 10) : n); }
+  std::size_t rounds(std::size_t n) const { return scaled(from_threads() ? std::max<std::size_t>(1, n / 5) : n); }
 };
 RUNNEL_EVERY_CALLER(channel_stress_conformance);
 
@@ -30,9 +31,9 @@ void join_all(std::vector<party>& parties) {
 TEST_P(channel_stress_conformance, channel_06_four_producers_and_four_consumers_pass_each_value_on_once) {
   in_runtime([this] {
     // Threads that meet in the kernel for every value see some of the capacities only.
-    const std::size_t step = std::max<std::size_t>(from_threads() ? 23 : 3, 200 / scaled(200));
+    const std::size_t step = std::max<std::size_t>(from_threads() ? 7 : 1, 200 / scaled(200));
     const std::size_t values = scaled(1000);
-    for (std::size_t capacity = 0; capacity < 200; capacity += capacity < 4 ? 1 : step) {
+    for (std::size_t capacity = 0; capacity < 200; capacity += step) {
       channel<std::size_t> c(capacity);
       std::vector<party> parties;
       std::vector<std::vector<std::size_t>> taken(4);
@@ -101,16 +102,18 @@ TEST_P(channel_stress_conformance, channel_06_neighbour_batches_through_ends_tha
 
 TEST_P(channel_stress_conformance, channel_08_a_try_receive_that_races_with_close_never_finds_the_channel_empty) {
   in_runtime([this] {
-    for (std::size_t i = rounds(10'000); i-- > 0;) {
+    for (std::size_t i = 0; i < rounds(10'000); ++i) {
       channel<int> c(1);
       c.send(1);
       std::size_t got = 0;
-      auto other = start([c, &got] {
+      meeting begin(2);
+      auto other = start([c, &got, &begin] {
+        begin.arrive();
         const auto r = c.try_receive();
         EXPECT_NE(r.status, channel_status::would_block);
         got = r.status == channel_status::ok;
       });
-      if (i % 4 == 0) yield();
+      begin.arrive();
       c.close();
       const bool mine = c.receive().has_value();
       other.join();
@@ -121,11 +124,15 @@ TEST_P(channel_stress_conformance, channel_08_a_try_receive_that_races_with_clos
 
 TEST_P(channel_stress_conformance, channel_08_neighbour_a_try_send_with_room_that_races_with_close_is_taken_or_refused_for_good) {
   in_runtime([this] {
-    for (std::size_t i = rounds(10'000); i-- > 0;) {
+    for (std::size_t i = 0; i < rounds(10'000); ++i) {
       channel<int> c(1);
       channel_status sent{};
-      auto other = start([c, &sent] { sent = c.try_send(1); });
-      if (i % 4 == 0) yield();
+      meeting begin(2);
+      auto other = start([c, &sent, &begin] {
+        begin.arrive();
+        sent = c.try_send(1);
+      });
+      begin.arrive();
       c.close();
       const bool there = c.size() == 1;
       other.join();
@@ -182,11 +189,19 @@ TEST_P(channel_stress_conformance, channel_30_receiving_while_both_ends_go_ends_
       auto [tx, rx] = make_channel<int>(i % 2);
       const bool sends = i % 4 == 1;  // only with room, so that the sender need not wait
       std::atomic<int> values{0}, closed{0};
+      meeting begin(4);
       std::vector<party> parties;
       for (int n = 0; n < 2; ++n)
-        parties.push_back(start([&values, &closed, rx = rx] { ++(rx.receive() ? values : closed); }));
-      parties.push_back(start([rx = std::move(rx)]() mutable { rx = {}; }));
-      parties.push_back(start([sends, tx = std::move(tx)]() mutable {
+        parties.push_back(start([&values, &closed, &begin, rx = rx] {
+          begin.arrive();
+          ++(rx.receive() ? values : closed);
+        }));
+      parties.push_back(start([&begin, rx = std::move(rx)]() mutable {
+        begin.arrive();
+        rx = {};
+      }));
+      parties.push_back(start([sends, &begin, tx = std::move(tx)]() mutable {
+        begin.arrive();
         if (sends) tx.send(1);
         tx = {};
       }));
@@ -204,9 +219,11 @@ TEST_P(channel_stress_conformance, channel_30_neighbour_sending_while_both_ends_
       auto shared = std::make_shared<int>(1);
       std::atomic<int> accepted{0}, refused{0};
       std::atomic<bool> received{false};
+      meeting begin(4);
       std::vector<party> parties;
       for (int n = 0; n < 2; ++n)
-        parties.push_back(start([&accepted, &refused, shared, tx = tx] {
+        parties.push_back(start([&accepted, &refused, &begin, shared, tx = tx] {
+          begin.arrive();
           try {
             tx.send(shared);
             ++accepted;
@@ -214,11 +231,15 @@ TEST_P(channel_stress_conformance, channel_30_neighbour_sending_while_both_ends_
             ++refused;
           }
         }));
-      parties.push_back(start([&received, i, rx = std::move(rx)]() mutable {
+      parties.push_back(start([&received, &begin, i, rx = std::move(rx)]() mutable {
+        begin.arrive();
         if (i % 4 == 0) received = rx.receive().has_value();
         rx = {};
       }));
-      parties.push_back(start([tx = std::move(tx)]() mutable { tx = {}; }));
+      parties.push_back(start([&begin, tx = std::move(tx)]() mutable {
+        begin.arrive();
+        tx = {};
+      }));
       join_all(parties);
       EXPECT_EQ(accepted + refused, 2);
       EXPECT_EQ(received, i % 4 == 0);
@@ -237,12 +258,14 @@ class channel_chain_conformance : public behaviour {
     std::ifstream("/proc/self/statm") >> all >> resident;
     return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   }
+  /// Ten thousand; sanitizers keep too much of their own for each.
+  static std::size_t length() { return scaled(2) == 2 ? 10'000 : 200; }
 };
 RUNNEL_EVERY_WIDTH(channel_chain_conformance);
 
 TEST_P(channel_chain_conformance, channel_18_a_value_travels_down_a_chain_of_ten_thousand_fibers) {
   in_runtime([this] {
-    const std::size_t n = scaled(10'000);
+    const std::size_t n = length();
     const std::size_t before = resident_bytes();
     channel<int> leftmost;
     channel<int> left = leftmost;
@@ -255,7 +278,9 @@ TEST_P(channel_chain_conformance, channel_18_a_value_travels_down_a_chain_of_ten
     until_waiting(n);
     // Shadow memory and other stacks than a fiber's own are not ours: only plain builds are measured.
     const std::size_t after = resident_bytes();
-    if (scaled(2) == 2) EXPECT_LT(after - std::min(before, after), std::size_t{400} << 20);
+    if (scaled(2) == 2) {
+      EXPECT_LT(after - std::min(before, after), std::size_t{400} << 20);
+    }
     left.send(18);
     EXPECT_EQ(leftmost.receive(), 18);
     join_all(links);
@@ -264,7 +289,7 @@ TEST_P(channel_chain_conformance, channel_18_a_value_travels_down_a_chain_of_ten
 
 TEST_P(channel_chain_conformance, channel_18_neighbour_the_end_travels_down_a_chain_as_well) {
   in_runtime([this] {
-    const std::size_t n = scaled(10'000);
+    const std::size_t n = length();
     auto [first, last] = make_channel<int>(1);
     std::vector<party> links;
     for (std::size_t i = 0; i < n; ++i) {

@@ -186,10 +186,10 @@ TEST_P(exceptions_ends_conformance, exceptions_09_neighbour_a_wait_groups_and_an
     called.receive();
     EXPECT_EQ(unhandled.what, "in a wait group");
     auto [ctx, cancel] = derive_cancel(context::current());
-    const auto registered = after_func(ctx, [] { throw std::runtime_error("in an after_func"); });
+    const auto registered = after_func(ctx, [] { throw std::runtime_error("in after_func"); });
     cancel();
     called.receive();
-    EXPECT_EQ(unhandled.what, "in an after_func");
+    EXPECT_EQ(unhandled.what, "in after_func");
     EXPECT_EQ(unhandled.calls, 2);
   });
 }

@@ -367,8 +367,7 @@ TEST_P(group_conformance, group_11_neighbour_a_wait_that_is_canceled_from_outsid
             g.go([&] {
               try {
                 until_canceled();
-              } catch (const canceled& c) {
-                EXPECT_EQ(c.origin(), ctx);
+              } catch (const canceled&) {
                 const cancel_shield shield;
                 sleep_for(1ms);
                 ended.fetch_add(1);

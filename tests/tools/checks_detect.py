@@ -222,7 +222,7 @@ class TsanObjects(InTemporaryFolder):
 
     def test_a_localized_function_passes(self):
         archive = self.build(self.SHARED)
-        subprocess.run([TOOLS.parent / "cmake/localize_weak.sh", archive, "ld", "nm", "objcopy", "ar"], check=True)
+        subprocess.run([TOOLS.parent / "cmake/localize_weak.sh", archive, "ld.bfd", "nm", "objcopy", "ar"], check=True)
         self.assertFalse(fails("check_tsan_objects.py", archive))
 
     def test_instrumentation_is_found(self):

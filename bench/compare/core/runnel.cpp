@@ -207,32 +207,31 @@ result chan_create() {
 // ---- Select ------------------------------------------------------------------------------------
 
 template <std::size_t N>
-using senders = std::array<runnel::send_channel<int>, N>;
-template <std::size_t N>
 using receivers = std::array<runnel::receive_channel<int>, N>;
 
 template <std::size_t N>
-std::pair<senders<N>, receivers<N>> make_channels() {
-  std::pair<senders<N>, receivers<N>> made;
-  for (std::size_t i = 0; i < N; ++i) {
-    auto channel = runnel::make_channel<int>();
-    made.first[i] = std::move(channel.tx);
-    made.second[i] = std::move(channel.rx);
+struct channels {
+  std::array<runnel::send_channel<int>, N> tx;
+  receivers<N> rx;
+
+  channels() {
+    for (std::size_t i = 0; i < N; ++i) {
+      auto made = runnel::make_channel<int>();
+      tx[i] = std::move(made.tx);
+      rx[i] = std::move(made.rx);
+    }
   }
-  return made;
-}
+};
 
 /// Receives n times by a select that is written out, as in Go.
 template <std::size_t N>
 void receive_by_select(const receivers<N>& from, std::size_t n) {
   std::size_t sum = 0;
   const auto add = [&sum](std::optional<int> v) { sum += static_cast<std::size_t>(v.value()); };
-  for (std::size_t i = 0; i < n; ++i) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      runnel::select(runnel::on_receive(from[I], add)...);
-    }
-    (std::make_index_sequence<N>());
-  }
+  const auto select_among = [&]<std::size_t... I>(std::index_sequence<I...>) {
+    runnel::select(runnel::on_receive(from[I], add)...);
+  };
+  for (std::size_t i = 0; i < n; ++i) select_among(std::make_index_sequence<N>());
   bench::require(sum == n, "the sum of what was received");
 }
 
@@ -256,16 +255,16 @@ using receive_function = void (*)(const receivers<N>&, std::size_t);
 template <std::size_t N>
 result select_plain(std::size_t total, receive_function<N> receive = &receive_by_select<N>) {
   const std::size_t each = scaled(total / N);
-  auto [tx, rx] = make_channels<N>();
+  const channels<N> all;
   double ns = 0;
-  runnel::with_task_group([&, &tx = tx, &rx = rx](runnel::task_group& group) {
-    for (auto& end : tx) {
+  runnel::with_task_group([&](runnel::task_group& group) {
+    for (const auto& end : all.tx) {
       group.go([&end, each] {
         for (std::size_t k = 0; k < each; ++k) end.send(1);
       });
     }
     const stopwatch time;
-    receive(rx, each * N);
+    receive(all.rx, each * N);
     ns = time.per(each * N);
   });
   return {ns};
@@ -275,10 +274,10 @@ result select_plain(std::size_t total, receive_function<N> receive = &receive_by
 template <std::size_t N>
 result select_one_producer(std::size_t total, receive_function<N> receive = &receive_by_select<N>) {
   const std::size_t n = scaled(total);
-  auto [tx, rx] = make_channels<N>();
+  const channels<N> all;
   double ns = 0;
-  runnel::with_task_group([&, &tx = tx, &rx = rx](runnel::task_group& group) {
-    group.go([&tx, n] {
+  runnel::with_task_group([&](runnel::task_group& group) {
+    group.go([&tx = all.tx, n] {
       std::uint64_t x = 88172645463325252;
       for (std::size_t k = 0; k < n; ++k) {
         x ^= x << 13;
@@ -288,7 +287,7 @@ result select_one_producer(std::size_t total, receive_function<N> receive = &rec
       }
     });
     const stopwatch time;
-    receive(rx, n);
+    receive(all.rx, n);
     ns = time.per(n);
   });
   return {ns};
@@ -297,18 +296,18 @@ result select_one_producer(std::size_t total, receive_function<N> receive = &rec
 /// The producers select too, over their channel and the end.
 result select2_2way() {
   const std::size_t n = scaled(500'000);
-  auto [tx, rx] = make_channels<2>();
+  const channels<2> all;
   auto stop = runnel::make_channel<runnel::unit>();
   double ns = 0;
-  runnel::with_task_group([&, &tx = tx, &rx = rx](runnel::task_group& group) {
-    for (auto& end : tx) {
+  runnel::with_task_group([&](runnel::task_group& group) {
+    for (const auto& end : all.tx) {
       group.go([&end, &stopped = stop.rx] {
         while (runnel::select(runnel::on_send(end, 1), runnel::on_receive(stopped)) == 0) {
         }
       });
     }
     const stopwatch time;
-    receive_by_select<2>(rx, n);
+    receive_by_select<2>(all.rx, n);
     ns = time.per(n);
     stop.tx.close();
   });

@@ -1,0 +1,370 @@
+// What the operations of cancellation_operations.hpp block on, and what must hold afterwards.
+#pragma once
+
+#include "support/fixture.hpp"
+
+#include <runnel/fd.hpp>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace runnel::test {
+
+using namespace std::chrono_literals;
+
+/// What somebody blocks on; made afresh for every attempt.
+struct state {
+  state() = default;
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
+  virtual ~state() = default;
+  /// Lets the operation take place, whether it is blocked already, not yet, or no longer (`over`). Once.
+  virtual void unblock(const std::atomic<bool>& over) = 0;
+  /// After unblock() and the end of the operation: it took place wholly, or not at all.
+  virtual void check(bool took_place) = 0;
+  /// Waits for what must have happened besides parking.
+  virtual void until_begun() {}
+
+  std::string name;
+  bool brief = false;  ///< for what only time ends: it should
+
+  // What holds for the operations on a state unless it says otherwise.
+  static constexpr std::size_t others = 0;     ///< parties of its own that are parked too
+  static constexpr bool can_unblock = true;    ///< else only time ends it
+  static constexpr bool unblocks_early = true;  ///< unblock() may come before the operation
+};
+
+// ---- channels --------------------------------------------------------------------------------------------------
+
+using boxed = std::unique_ptr<int>;
+
+struct full_channel : state {
+  full_channel() { c.send(std::make_unique<int>(0)); }
+  void unblock(const std::atomic<bool>&) override { EXPECT_EQ(**c.try_receive().value, 0) << name; }
+  void check(bool sent) override {
+    const auto r = c.try_receive();
+    EXPECT_EQ(r.status, sent ? channel_status::ok : channel_status::would_block) << name;
+    EXPECT_EQ(values[0] == nullptr, sent) << name << ": a value that was not sent stays with the sender";
+  }
+  channel<boxed> c{1};
+  boxed values[1]{std::make_unique<int>(1)};
+};
+
+/// The sender meets a receiver that polls.
+struct sending_rendezvous : state {
+  static constexpr bool unblocks_early = false;
+  void unblock(const std::atomic<bool>& over) override {
+    while (!over && !taken) {
+      taken = static_cast<bool>(c.try_receive());
+      if (!taken) yield();
+    }
+  }
+  void check(bool sent) override {
+    EXPECT_EQ(taken, sent) << name;
+    EXPECT_EQ(value == nullptr, sent) << name;
+  }
+  channel<boxed> c;
+  boxed value = std::make_unique<int>(1);
+  bool taken = false;
+};
+
+/// Two values, room for one: of a prefix that was sent nothing is lost either.
+struct half_full_channel : state {
+  void unblock(const std::atomic<bool>&) override { first = c.try_receive(); }
+  void check(bool sent_all) override {
+    int sent = first ? 1 : 0;
+    while (c.try_receive()) ++sent;
+    EXPECT_EQ(sent + (values[0] ? 1 : 0) + (values[1] ? 1 : 0), 2) << name;
+    EXPECT_TRUE(!sent_all || sent == 2) << name;
+    EXPECT_FALSE(values[0] && !values[1]) << name << ": in order";
+  }
+  channel<boxed> c{1};
+  boxed values[2]{std::make_unique<int>(0), std::make_unique<int>(1)};
+  try_receive_result<boxed> first;
+};
+
+struct empty_channel : state {
+  void unblock(const std::atomic<bool>&) override { EXPECT_EQ(c.try_send(1), channel_status::ok) << name; }
+  void check(bool received) override {
+    if (received) {
+      EXPECT_EQ(got, 1) << name;
+      EXPECT_EQ(c.size(), 0u) << name;
+    } else {
+      EXPECT_EQ(got, std::nullopt) << name;
+      EXPECT_EQ(c.try_receive().value, 1) << name << ": it is there for the next one";
+    }
+  }
+  channel<int> c{1};
+  std::optional<int> got;
+};
+
+struct receiving_rendezvous : state {
+  static constexpr bool unblocks_early = false;
+  void unblock(const std::atomic<bool>& over) override {
+    while (!over && !given) {
+      given = c.try_send(1) == channel_status::ok;
+      if (!given) yield();
+    }
+  }
+  void check(bool received) override {
+    EXPECT_EQ(given, received) << name;
+    EXPECT_EQ(got.has_value(), received) << name;
+  }
+  channel<int> c;
+  std::optional<int> got;
+  bool given = false;
+};
+
+/// Two values for a receiver of two, one of them later.
+struct half_empty_channel : state {
+  half_empty_channel() { c.send(1); }
+  void unblock(const std::atomic<bool>&) override { EXPECT_EQ(c.try_send(2), channel_status::ok) << name; }
+  void check(bool received_both) override {
+    std::vector<int> all;
+    std::copy_if(std::begin(got), std::end(got), std::back_inserter(all), [](int v) { return v != 0; });
+    EXPECT_TRUE(!received_both || all.size() == 2) << name;
+    while (auto r = c.try_receive()) all.push_back(*r.value);
+    EXPECT_EQ(all, (std::vector<int>{1, 2})) << name;
+  }
+  channel<int> c{2};
+  int got[2]{};
+};
+
+// ---- time ------------------------------------------------------------------------------------------------------
+
+struct sleeper : state {
+  static constexpr bool can_unblock = false;
+  void unblock(const std::atomic<bool>&) override {}
+  void check(bool slept) override { EXPECT_TRUE(!slept || (brief && steady_clock::now() >= made + length())) << name; }
+  std::chrono::nanoseconds length() const { return brief ? 50us : 1h; }
+  const time_point made = steady_clock::now();
+};
+
+struct pending_timer : state {
+  void unblock(const std::atomic<bool>&) override { t.reset(0s); }
+  void check(bool received) override {
+    EXPECT_EQ(got.has_value(), received) << name;
+    if (received) {
+      EXPECT_EQ(t.try_receive().status, channel_status::would_block) << name;
+    } else {
+      EXPECT_TRUE(t.receive().has_value()) << name << ": the tick is still to come";
+    }
+  }
+  timer t{1h};
+  std::optional<time_point> got;
+};
+
+struct pending_ticker : state {
+  void unblock(const std::atomic<bool>&) override { t.reset(100us); }
+  void check(bool received) override {
+    EXPECT_EQ(got.has_value(), received) << name;
+    EXPECT_TRUE(t.receive().has_value()) << name << ": it ticks on";
+  }
+  ticker t{1h};
+  std::optional<time_point> got;
+};
+
+// ---- tasks, groups ---------------------------------------------------------------------------------------------
+
+struct running_task : state {
+  static constexpr std::size_t others = 1;
+  void unblock(const std::atomic<bool>&) override { gate.close(); }
+  void check(bool taken) override { EXPECT_EQ(taken && result ? result : t.get(), 7) << name; }
+  channel<unit> gate;
+  task<int> t = go([c = gate] {
+    c.receive();
+    return 7;
+  });
+  int result = 0;
+};
+
+/// Its destructor joins, and is no cancellation point.
+struct shielded_task : state {
+  static constexpr std::size_t others = 1;
+  void unblock(const std::atomic<bool>&) override { gate.close(); }
+  void check(bool) override { EXPECT_TRUE(ended) << name; }
+  channel<unit> gate;
+  std::atomic<bool> ended{false};
+  task<void> t = go([this] {
+    const cancel_shield shield;
+    gate.receive();
+    ended = true;
+  });
+};
+
+struct shielded_function : state {
+  static constexpr std::size_t others = 1;
+  shielded_function() {
+    c.cancel();
+    h = after_func(c.ctx, [this] {
+      begun.close();
+      gate.receive();
+      ended = true;
+    });
+    begun.receive();
+  }
+  void unblock(const std::atomic<bool>&) override { gate.close(); }
+  void check(bool) override { EXPECT_TRUE(ended) << name; }
+  channel<unit> begun, gate;
+  std::atomic<bool> ended{false};
+  derived_context c = derive_cancel(context::background());
+  after_func_handle h;
+};
+
+struct busy_group : state {
+  static constexpr std::size_t others = 1;
+  busy_group() {
+    g.go([this] {
+      struct at_end {
+        std::atomic<bool>& flag;
+        ~at_end() { flag = true; }
+      } end{ended};
+      gate.receive();
+      served = true;
+    });
+  }
+  void unblock(const std::atomic<bool>&) override { gate.try_send({}); }
+  void check(bool waited) override {
+    EXPECT_TRUE(ended) << name << ": also a canceled wait joins";
+    EXPECT_TRUE(!waited || served) << name;
+    EXPECT_EQ(gate.size(), served ? 0u : 1u) << name;
+    EXPECT_TRUE(g.get_context().is_canceled()) << name;
+    g.wait();
+  }
+  channel<unit> gate{1};
+  std::atomic<bool> ended{false}, served{false};
+  task_group g;
+};
+
+struct group_at_its_limit : state {
+  static constexpr std::size_t others = 1;
+  group_at_its_limit() {
+    g.go([c = gate] { c.receive(); });
+  }
+  void unblock(const std::atomic<bool>&) override { gate.close(); }
+  void check(bool started) override {
+    g.wait();
+    EXPECT_EQ(ran, started) << name;
+  }
+  channel<unit> gate;
+  std::atomic<bool> ran{false};
+  task_group g{{.limit = 1}};
+};
+
+struct pool_call : state {
+  void unblock(const std::atomic<bool>&) override {
+    {
+      const std::lock_guard lock(m);
+      released = true;
+    }
+    changed.notify_all();
+  }
+  void until_begun() override { begun.receive(); }
+  void check(bool called) override {
+    EXPECT_EQ(ran, called) << name;
+    EXPECT_EQ(result, called ? 5 : 0) << name;
+  }
+  int call(const std::stop_token& stop) {
+    ran = true;
+    begun.close();
+    std::unique_lock lock(m);
+    changed.wait(lock, stop, [this] { return released; });
+    return 5;
+  }
+  std::mutex m;
+  std::condition_variable_any changed;
+  bool released = false;
+  std::atomic<bool> ran{false};
+  channel<unit> begun;
+  int result = 0;
+};
+
+// ---- locks -----------------------------------------------------------------------------------------------------
+
+struct counting_group : state {
+  counting_group() { w.add(); }
+  void unblock(const std::atomic<bool>&) override { w.done(); }
+  void check(bool) override { w.wait(); }
+  wait_group w;
+};
+
+struct locked_mutex : state {
+  locked_mutex() { m.lock(); }
+  void unblock(const std::atomic<bool>&) override { m.unlock(); }
+  void check(bool locked) override {
+    EXPECT_EQ(m.try_lock(), !locked) << name;
+    m.unlock();
+  }
+  mutex m;
+};
+
+// ---- the outside world -----------------------------------------------------------------------------------------
+
+struct empty_pipe : state {
+  empty_pipe() { EXPECT_EQ(pipe2(ends, O_NONBLOCK), 0); }
+  ~empty_pipe() override {
+    close(ends[0]);
+    close(ends[1]);
+  }
+  void unblock(const std::atomic<bool>&) override { EXPECT_EQ(write(ends[1], "x", 1), 1); }
+  void check(bool) override {
+    char byte = 0;
+    EXPECT_TRUE(wait_readable_for(ends[0], 0s)) << name;
+    EXPECT_EQ(read(ends[0], &byte, 1), 1) << name << ": waiting takes nothing";
+  }
+  int ends[2];
+};
+
+struct full_pipe : empty_pipe {
+  full_pipe() {
+    fcntl(ends[1], F_SETPIPE_SZ, 4096);
+    const std::vector<char> page(4096);
+    while (write(ends[1], page.data(), page.size()) > 0) {
+    }
+  }
+  void unblock(const std::atomic<bool>&) override {
+    std::vector<char> page(4096);
+    while (read(ends[0], page.data(), page.size()) > 0) {
+    }
+  }
+  void check(bool) override { EXPECT_TRUE(wait_writable_for(ends[1], 0s)) << name; }
+};
+
+struct awaited_signal : state {
+  void unblock(const std::atomic<bool>&) override { kill(getpid(), SIGUSR1); }
+  void check(bool received) override {
+    EXPECT_EQ(got.has_value(), received) << name;
+    EXPECT_EQ(received ? got : signals.receive(), SIGUSR1) << name;
+    EXPECT_EQ(signals.try_receive().status, channel_status::would_block) << name;
+  }
+  signal_channel signals{SIGUSR1};
+  std::optional<int> got;
+};
+
+struct watched_context : state {
+  void unblock(const std::atomic<bool>&) override { c.cancel(); }
+  void check(bool done) override { EXPECT_TRUE(!done || c.ctx.is_canceled()) << name; }
+  derived_context c = derive_cancel(context::background());
+};
+
+/// For what does not block.
+struct nothing : state {
+  void unblock(const std::atomic<bool>&) override {}
+  void check(bool) override {}
+  channel<int> c{1};
+};
+
+}  // namespace runnel::test
