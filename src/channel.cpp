@@ -298,6 +298,7 @@ channel_status channel_receive(channel_core* c, void* optional, const channel_wa
   }
 }
 
+void check_channel_operation(channel_core*) { check_canceled(); }
 bool channel_close(channel_core* c) noexcept { return c->close(); }
 std::size_t channel_size(channel_core* c) noexcept { return c->size(); }
 std::size_t channel_capacity(channel_core* c) noexcept { return c->capacity(); }

@@ -59,6 +59,8 @@ void task_core::start(const start_options& o, escape e) {
   escape_ = e;
   sched::fiber* f = sched::reserve_fiber(o.stack, o.name, o.at);
   add_ref();  // the fiber's
+  fiber_ = f;
+  fiber_id_ = f->id;
   hb_release(&joiners_);
   sched::start_fiber(f, *this);
 }
@@ -96,6 +98,7 @@ void task_core::after_fiber(sched::job& j) noexcept {
     woken.claim_all(c.joiners_);
   }
   woken.wake_all();
+  c.see_end();  // for the case that this is the last reference
   c.release_ref();
 }
 
@@ -107,8 +110,15 @@ bool task_core::done() noexcept {
   return done_;
 }
 
+/// A stop of the runtime has given the fiber up (a task in a static object, say): nobody will end it.
+bool task_core::left_behind() const noexcept {
+  // relaxed: a fiber is abandoned by a stop that happened before whatever asks
+  return fiber_ && fiber_->id == fiber_id_ && fiber_->state.load(shim::order::relaxed) == sched::fiber_state::abandoned;
+}
+
 void task_core::join() {
   check_canceled();
+  if (left_behind()) throw_misuse("runnel::task: the runtime has stopped without this task's end; join it inside run()");
   sched::waiter w;
   sched::wait_node n(w);
   {
@@ -130,8 +140,7 @@ void task_core::join() {
 }
 
 void task_core::join_shielded() noexcept {
-  // The runtime has stopped and left the fiber behind (a task in a static object): nobody will end it.
-  if (!sched::runtime::instance().running() && !done()) return;
+  if (left_behind()) return;
   ambient_scope shield(nullptr);
   join();
 }

@@ -171,11 +171,12 @@ std::size_t run_select(std::span<select_case* const> cases) {
 sched::wait_object* receive_case_core::object() noexcept { return core_; }
 bool receive_case_core::ready() { return core_->receive_ready(); }
 bool receive_case_core::commit(sched::wake_list& woken) {
-  return core_->try_receive_locked(optional_, woken) != channel_status::would_block;
+  status_ = core_->try_receive_locked(optional_, woken);
+  return status_ != channel_status::would_block;
 }
 void receive_case_core::enqueue(sched::wait_node& n) { core_->enqueue_receiver(n, optional_); }
 void receive_case_core::dequeue(sched::wait_node& n) noexcept { core_->remove_receiver(n); }
-void receive_case_core::finish(sched::wait_node& n) { core_->finish_receive(n); }
+void receive_case_core::finish(sched::wait_node& n) { status_ = core_->finish_receive(n); }
 void receive_case_core::hold() noexcept { channel_add_ref(core_); }
 void receive_case_core::let_go() noexcept { channel_release(core_); }
 

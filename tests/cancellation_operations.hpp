@@ -21,6 +21,7 @@ struct operation {
   std::size_t others;
   bool can_unblock;
   bool unblocks_early;
+  bool slow;
   answer when_canceled = answer::throws;
   bool parks = true;
   bool checks_first = true;
@@ -46,7 +47,8 @@ operation row(const std::string& name, void (*block)(S&), void (*block_with)(S&,
               .block_with = {},
               .others = S::others,
               .can_unblock = S::can_unblock,
-              .unblocks_early = S::unblocks_early};
+              .unblocks_early = S::unblocks_early,
+              .slow = S::slow};
   if (block_with) o.block_with = [block_with](state& s, const context& c) { block_with(static_cast<S&>(s), c); };
   return o;
 }

@@ -45,6 +45,7 @@ struct state {
   static constexpr std::size_t others = 0;     ///< parties of its own that are parked too
   static constexpr bool can_unblock = true;    ///< else only time ends it
   static constexpr bool unblocks_early = true;  ///< unblock() may come before the operation
+  static constexpr bool slow = false;           ///< it takes a while from unblock() to the commit
 };
 
 // ---- channels --------------------------------------------------------------------------------------------------
@@ -147,6 +148,7 @@ struct half_empty_channel : state {
 
 struct sleeper : state {
   static constexpr bool can_unblock = false;
+  static constexpr bool slow = true;
   void unblock(const std::atomic<bool>&) override {}
   void check(bool slept) override { EXPECT_TRUE(!slept || (brief && steady_clock::now() >= made + length())) << name; }
   std::chrono::nanoseconds length() const { return brief ? 50us : 1h; }
@@ -154,6 +156,7 @@ struct sleeper : state {
 };
 
 struct pending_timer : state {
+  static constexpr bool slow = true;
   void unblock(const std::atomic<bool>&) override { t.reset(0s); }
   void check(bool received) override {
     EXPECT_EQ(got.has_value(), received) << name;
@@ -168,7 +171,8 @@ struct pending_timer : state {
 };
 
 struct pending_ticker : state {
-  void unblock(const std::atomic<bool>&) override { t.reset(100us); }
+  static constexpr bool slow = true;
+  void unblock(const std::atomic<bool>&) override { t.reset(50us); }
   void check(bool received) override {
     EXPECT_EQ(got.has_value(), received) << name;
     EXPECT_TRUE(t.receive().has_value()) << name << ": it ticks on";
@@ -314,6 +318,7 @@ struct locked_mutex : state {
 // ---- the outside world -----------------------------------------------------------------------------------------
 
 struct empty_pipe : state {
+  static constexpr bool slow = true;
   empty_pipe() { EXPECT_EQ(pipe2(ends, O_NONBLOCK), 0); }
   ~empty_pipe() override {
     close(ends[0]);
@@ -344,6 +349,7 @@ struct full_pipe : empty_pipe {
 };
 
 struct awaited_signal : state {
+  static constexpr bool slow = true;
   void unblock(const std::atomic<bool>&) override { kill(getpid(), SIGUSR1); }
   void check(bool received) override {
     EXPECT_EQ(got.has_value(), received) << name;

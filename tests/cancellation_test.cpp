@@ -179,6 +179,7 @@ TEST_P(cancellation, racing_with_the_commit_it_loses_nothing) {
       to_block.send(&r);
       to_unblock.send(&r);
       linger(random());
+      if (op.slow && i % 4 != 0) sleep_for(std::chrono::microseconds(random() % 150));
       c.cancel();
       for (int n = 0; n < 2; ++n) finished.receive();
       EXPECT_TRUE(op.when_canceled != answer::ignores || r.r.took_place()) << op.name;

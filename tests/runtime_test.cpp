@@ -48,8 +48,8 @@ void overflow(stack_class c) {
 
 void expect_overflow_report(stack_class c) {
   if (sanitized) GTEST_SKIP() << "sanitizers report it themselves";
-  const std::string kib = std::to_string(stack_bytes(c) / 1024);
-  EXPECT_DEATH(overflow(c), "stack overflow in fiber [0-9]+ \"too deep\".*runtime_test.cpp:[0-9]+.*" + kib);
+  EXPECT_DEATH(overflow(c), "stack overflow in fiber [0-9]+ \"too deep\".*runtime_test.cpp:[0-9]+.* stack " +
+                                std::to_string(stack_bytes(c)) + " bytes");
 }
 
 TEST_F(runtime_death_test, overflow_of_a_small_stack_is_reported) { expect_overflow_report(stack_class::small); }

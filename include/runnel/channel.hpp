@@ -117,6 +117,7 @@ class sending {
   /// - threads: any
   RUNNEL_PARKS std::size_t send_n(std::span<T> values) const {
     std::size_t n = 0;
+    if (values.empty()) check_channel_operation(core());
     for (T& v : values) {
       if (channel_send(core(), std::addressof(v), {}) != channel_status::ok) break;
       ++n;
@@ -190,6 +191,7 @@ class receiving {
   /// - threads: any
   RUNNEL_PARKS std::size_t receive_n(std::span<T> out) const {
     std::size_t n = 0;
+    if (out.empty()) check_channel_operation(core());
     for (T& slot : out) {
       std::optional<T> v = receive();
       if (!v) break;

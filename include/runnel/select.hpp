@@ -56,7 +56,6 @@ class receive_case final : public receive_case_core, public conditional_case<rec
   select_case* prepare() {
     core_ = end_.ref().peek();
     if constexpr (direct) {
-      handler_.reset();
       optional_ = &handler_;
     } else {
       value_.reset();
@@ -65,7 +64,11 @@ class receive_case final : public receive_case_core, public conditional_case<rec
     return this;
   }
   void handle() {
-    if constexpr (!direct) handler_(std::move(value_));
+    if constexpr (!direct) {
+      handler_(std::move(value_));
+    } else if (status_ == channel_status::closed) {
+      handler_.reset();
+    }
   }
   /// The same case with its own handle of the channel.
   template <class Owned>
@@ -84,7 +87,7 @@ class receive_case final : public receive_case_core, public conditional_case<rec
 /// Value: T&& (borrowed), T (a copy), or a function that supplies one for a selector.
 template <class T, class End, class Value, class Handler>
 class send_case final : public send_case_core, public conditional_case<send_case<T, End, Value, Handler>> {
-  static constexpr bool supplied = !std::is_convertible_v<Value, T>;
+  static constexpr bool supplied = !std::is_same_v<std::remove_cvref_t<Value>, T>;
 
  public:
   send_case(End&& end, Value&& v, Handler&& h)
@@ -186,6 +189,11 @@ class otherwise_case final : public select_case, public conditional_case<otherwi
 template <class C>
 concept any_select_case = std::derived_from<std::remove_cvref_t<C>, select_case>;
 
+/// A function whose result is exactly an element; it may be convertible to one as well (std::any).
+template <class V, class T>
+concept supplies = !std::is_same_v<std::remove_cvref_t<V>, T> && std::invocable<std::decay_t<V>&> &&
+                   std::is_same_v<std::invoke_result_t<std::decay_t<V>&>, T>;
+
 template <class End>
 using element_of = typename std::remove_cvref_t<End>::value_type;
 
@@ -221,7 +229,7 @@ auto on_send(End&& tx, V&& v, F&& f = {}) {
   using handler = std::decay_t<F>;
   if constexpr (std::is_same_v<V, T>) {  // an rvalue of the element's type: borrowed
     return detail::send_case<T, End, T&&, handler>(std::forward<End>(tx), std::move(v), handler(std::forward<F>(f)));
-  } else if constexpr (std::is_convertible_v<V&&, T>) {
+  } else if constexpr (std::is_convertible_v<V&&, T> && !detail::supplies<V, T>) {
     return detail::send_case<T, End, T, handler>(std::forward<End>(tx), T(std::forward<V>(v)), handler(std::forward<F>(f)));
   } else {
     return detail::send_case<T, End, std::decay_t<V>, handler>(std::forward<End>(tx), std::decay_t<V>(std::forward<V>(v)),
@@ -324,7 +332,7 @@ class selector {
   }
   template <class T, class End, class V, class H>
   static auto own(detail::send_case<T, End, V, H>&& c) {
-    static_assert(!std::is_convertible_v<V, T>,
+    static_assert(!std::is_same_v<std::remove_cvref_t<V>, T>,
                   "runnel::selector: a send case takes a function that supplies the value, because it may run many times");
     return std::move(c).template with_end<owned_end<End>>();
   }

@@ -24,7 +24,7 @@ detail::raw_lock lock;
 blocking_job* first = nullptr;
 blocking_job* last = nullptr;
 std::size_t queued = 0;
-std::size_t running = 0;
+std::size_t in_flight = 0;
 std::size_t idle = 0;
 bool stopping = false;
 shim::atomic<std::uint32_t> threads{0};
@@ -44,7 +44,7 @@ blocking_job* pop() noexcept {
   if (!first) last = nullptr;
   j->queued = false;
   --queued;
-  ++running;
+  ++in_flight;
   return j;
 }
 
@@ -55,7 +55,7 @@ void* work(void* own_slot) noexcept {
       lock.unlock();
       j->run(*j);
       lock.lock();
-      --running;
+      --in_flight;
       continue;
     }
     if (stopping) break;
@@ -150,7 +150,7 @@ bool withdraw_blocking(blocking_job& j) noexcept {
 
 std::size_t blocking_jobs() noexcept {
   detail::raw_guard hold(lock);
-  return queued + running;
+  return queued + in_flight;
 }
 
 std::size_t blocking_threads() noexcept {

@@ -152,7 +152,8 @@ void runtime::schedule(fiber* f) noexcept {
   // relaxed: an abandoned fiber was left behind by a stop, which happened before whatever leads here
   if (f->state.load(shim::order::relaxed) == fiber_state::abandoned) return;
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
-  if (worker* w = this_worker()) {
+  worker* w = this_worker();
+  if (w && !w->left_to_its_fiber()) {
     w->push_next(f);
     return;
   }
@@ -163,7 +164,8 @@ void runtime::schedule(fiber* f) noexcept {
 void runtime::schedule_last(fiber* f) noexcept {
   if (f->state.load(shim::order::relaxed) == fiber_state::abandoned) return;  // relaxed: as above
   f->state.store(fiber_state::runnable, shim::order::relaxed);                // relaxed: for reports
-  if (worker* w = this_worker()) {
+  worker* w = this_worker();
+  if (w && !w->left_to_its_fiber()) {
     w->push_tail(f);
   } else {
     inject(f, f, 1);

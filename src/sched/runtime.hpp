@@ -58,6 +58,7 @@ class runtime {
   /// Steals so far; 0 while it starts or stops.
   std::uint64_t steals() noexcept;
   unsigned workers() const noexcept { return count_; }
+  /// i < workers(). None is given back while a worker or the monitor runs.
   worker& at(unsigned i) noexcept { return *workers_[i]; }
 
   idle_set idle;

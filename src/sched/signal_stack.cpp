@@ -49,12 +49,22 @@ fiber* overflown(const void* address) noexcept {
   return p < f->stack_bottom && p >= f->stack_bottom - detail::guard_bytes(f->size_class) ? f : nullptr;
 }
 
+const char* remedy(stack_class c) noexcept {
+  switch (c) {
+    case stack_class::small: return "give it a larger class: task_options{.stack = stack_class::standard}";
+    case stack_class::standard: return "give it a larger class: task_options{.stack = stack_class::large}";
+    case stack_class::large: return "give it a larger class: task_options{.stack = stack_class::huge}";
+    case stack_class::huge: break;
+  }
+  return "this is the largest class: look for a recursion without end";
+}
+
 void on_fault(int signo, siginfo_t* info, void* context) noexcept {
   if (fiber* f = overflown(info->si_addr)) {
     text() << "runnel: fatal: stack overflow in fiber " << f->id << (f->name[0] ? " \"" : "") << f->name
            << (f->name[0] ? "\"" : "") << ", started at " << f->spawned_at.file << ":" << f->spawned_at.line
            << ", stack " << std::uint64_t{stack_bytes(f->size_class)}
-           << " bytes; give it a larger class: task_options{.stack = stack_class::large}\n";
+           << " bytes; " << remedy(f->size_class) << "\n";
     signal(SIGABRT, SIG_DFL);
     abort();
   }

@@ -76,22 +76,20 @@ const char* to_string(wait_reason r) noexcept {
 
 waiter::waiter() noexcept : target_(&this_agent()) {}
 
-bool waiter::try_claim(claim_token token) noexcept {
+bool waiter::try_change(std::uint32_t to) noexcept {
   std::uint32_t seen = pending;
   for (;;) {
     // acq_rel: the claimer sees what the waiting party prepared, and the next who looks sees the claim
-    if (word_.compare_exchange(seen, claim_of(token), shim::order::acq_rel, shim::order::acquire)) return true;
+    if (word_.compare_exchange(seen, to, shim::order::acq_rel, shim::order::acquire)) return true;
     if (seen != held) return false;
-    // acq_rel: tells the holder that somebody was refused
+    // acq_rel: tells the holder that somebody was refused, who has dropped the node by now
     if (word_.compare_exchange(seen, missed, shim::order::acq_rel, shim::order::acquire)) return false;
+    if (seen != pending) return false;
   }
 }
 
-bool waiter::try_hold() noexcept {
-  std::uint32_t seen = pending;
-  // acq_rel: as in try_claim()
-  return word_.compare_exchange(seen, held, shim::order::acq_rel, shim::order::acquire);
-}
+bool waiter::try_claim(claim_token token) noexcept { return try_change(claim_of(token)); }
+bool waiter::try_hold() noexcept { return try_change(held); }
 
 void waiter::commit(claim_token token) noexcept {
   word_.store(claim_of(token), shim::order::release);  // release: only the holder leaves `held` and `missed`

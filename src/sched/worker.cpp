@@ -44,7 +44,7 @@ void worker::main() noexcept {
   signal_stack alternate;
   while (fiber* f = find_work()) {
     execute(f);
-    if (ended_.load(shim::order::relaxed) == left_behind) return set_this_worker(nullptr);  // relaxed: own fiber or none
+    if (left_to_its_fiber()) return set_this_worker(nullptr);
   }
   if (searching) {
     searching = false;
@@ -96,7 +96,7 @@ void worker::execute(fiber* f) noexcept {
   const afterwards what = std::exchange(afterwards_, afterwards::nothing);
   if (what == afterwards::requeue) {
     // Behind everything that is waiting, so that no fiber runs twice before another has run once.
-    if (runtime_.injected()) {
+    if (runtime_.injected() || left_to_its_fiber()) {
       runtime_.inject(f, f, 1);
     } else {
       push_tail(f);

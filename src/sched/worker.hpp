@@ -43,6 +43,10 @@ class worker {
   bool in_the_poller() const noexcept {
     return word_.load(shim::order::relaxed) == in_poller;  // relaxed: a preference of the one who wakes
   }
+  /// Whether a stop has given this worker up: nobody looks at its queue.
+  bool left_to_its_fiber() const noexcept {
+    return ended_.load(shim::order::relaxed) == left_behind;  // relaxed: own thread, after the stop that matters
+  }
   /// Waits for the end of main(). False: the deadline came first; main() then ends after the fiber that it runs.
   bool wait_ended(time_point deadline) noexcept;
   /// Ends this worker's sleep, or the next one. Only for one that was taken from the idle set.

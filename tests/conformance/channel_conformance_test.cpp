@@ -347,7 +347,7 @@ TEST_P(channel_conformance, channel_36_neighbour_two_receivers_that_wait_at_the_
 // ---- 38: one deadline for two
 
 TEST_P(channel_conformance, channel_38_of_two_receivers_with_one_deadline_one_gets_the_element_and_one_times_out) {
-  in_runtime([this] {
+  in_runtime([] {
     // A slow machine may let the deadline pass before the element is there: then again, with a later one.
     for (auto limit = 20ms;; limit *= 2) {
       channel<int> c;

@@ -171,7 +171,7 @@ TEST_P(channel_ownership_conformance, channel_34_a_receiver_that_was_served_keep
 TEST_P(channel_ownership_conformance, channel_34_racing_cancellations_lose_no_element) {
   in_runtime([this] {
     std::size_t sent = 0, received = 0;
-    for (std::size_t i = 0; i < scaled(from_threads() ? 2000 : 15'000); ++i) {
+    for (std::size_t i = 0; i < scaled(from_threads() ? 1500 : 6000); ++i) {
       channel<int> c;
       auto [ctx, cancel] = derive_cancel(context::current());
       bool got = false;
@@ -212,7 +212,7 @@ TEST_P(channel_ownership_conformance, channel_34_racing_cancellations_lose_no_el
 
 TEST_P(channel_ownership_conformance, channel_34_neighbour_a_canceled_sender_keeps_its_value_and_a_served_one_has_none) {
   in_runtime([this] {
-    for (std::size_t i = 0; i < scaled(from_threads() ? 2000 : 15'000); ++i) {
+    for (std::size_t i = 0; i < scaled(from_threads() ? 1500 : 6000); ++i) {
       channel<std::unique_ptr<int>> c;
       auto [ctx, cancel] = derive_cancel(context::current());
       bool kept = false;
@@ -303,7 +303,7 @@ class traced {
 
 TEST_P(channel_ownership_conformance, channel_40_an_element_ends_with_the_sender_if_the_send_throws_and_never_there_if_it_succeeds) {
   in_runtime([this] {
-    for (std::size_t i = 0; i < scaled(from_threads() ? 2000 : 15'000); ++i) {
+    for (std::size_t i = 0; i < scaled(from_threads() ? 1500 : 6000); ++i) {
       auto [tx, rx] = make_channel<traced>(i % 3);
       std::optional<executor> end;
       bool accepted = false;
@@ -342,7 +342,7 @@ TEST_P(channel_ownership_conformance, channel_40_an_element_ends_with_the_sender
 
 TEST_P(channel_ownership_conformance, channel_40_neighbour_a_send_that_races_with_close_is_either_received_or_still_the_senders) {
   in_runtime([this] {
-    for (std::size_t i = 0; i < scaled(from_threads() ? 2000 : 15'000); ++i) {
+    for (std::size_t i = 0; i < scaled(from_threads() ? 1500 : 6000); ++i) {
       const channel<std::unique_ptr<int>> c(i % 3);
       bool accepted = false;
       meeting begin(2);

@@ -87,6 +87,7 @@ TEST_P(select_stress_conformance, select_03_waiting_again_and_again_on_a_silent_
   in_runtime([this] {
     const channel<int> busy, silent;
     const channel<unit> phase_done;
+    until_waiting(0);  // whoever waits for this test does
     const auto waits = stats().registered_waits;
     const std::size_t n = rounds(100'000);
     auto receiver = start([=] {
@@ -111,6 +112,7 @@ TEST_P(select_stress_conformance, select_03_waiting_again_and_again_on_a_silent_
 TEST_P(select_stress_conformance, select_03_neighbour_selects_that_end_by_time_or_cancellation_leave_nothing_either) {
   in_runtime([this] {
     const channel<int> silent;
+    until_waiting(0);  // whoever waits for this test does
     const auto waits = stats().registered_waits;
     for (std::size_t i = 0; i < rounds(5000); ++i) {
       EXPECT_EQ(select(on_receive(silent), on_timeout(std::chrono::nanoseconds(i % 3)), on_send(silent, 1)), 1u);
@@ -365,7 +367,7 @@ TEST_P(select_mix_conformance, select_27_random_mixes_of_senders_and_receivers_k
 }
 
 TEST_P(select_mix_conformance, select_27_neighbour_a_fan_in_of_any_width_keeps_each_channels_order) {
-  in_runtime([this] {
+  in_runtime([] {
     for (std::size_t width : {1u, 2u, 5u, 16u, 17u, 40u}) {
       std::vector<numbered> all(width);
       std::vector<party> parties;

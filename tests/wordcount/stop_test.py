@@ -111,8 +111,8 @@ class Stop(unittest.TestCase):
         self.assertEqual((result.returncode, result.stdout), (124, b""), result.stderr)
 
     def test_second_interrupt_kills(self):
-        """Nobody reads the result, so the program cannot end otherwise."""
-        for way in WAYS:
+        """Nobody reads the result, so the program cannot end otherwise; where there may be none, it can."""
+        for way in (way for way in WAYS if "1" not in way):
             with self.subTest(way=way):
                 reader, writer = os.pipe()
                 fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)

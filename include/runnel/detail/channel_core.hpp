@@ -65,6 +65,8 @@ void channel_release(channel_core*) noexcept;
 channel_status channel_send(channel_core*, void* value, const channel_wait&);
 /// Emplaces into *optional when it returns ok.
 channel_status channel_receive(channel_core*, void* optional, const channel_wait&);
+/// The entry check alone, for an operation on no element at all.
+void check_channel_operation(channel_core*);
 bool channel_close(channel_core*) noexcept;
 std::size_t channel_size(channel_core*) noexcept;
 std::size_t channel_capacity(channel_core*) noexcept;

@@ -54,7 +54,8 @@ class receive_case_core : public select_case {
 
  protected:
   channel_core* core_ = nullptr;
-  void* optional_ = nullptr;  ///< a std::optional<T>
+  void* optional_ = nullptr;  ///< a std::optional<T>; written only when the case takes place
+  channel_status status_ = channel_status::ok;
 };
 
 class send_case_core : public select_case {

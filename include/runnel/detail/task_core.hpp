@@ -49,6 +49,7 @@ class task_core : public context_node, public sched::job {
 
  private:
   enum class outcome : std::uint8_t { value, canceled, failed };
+  bool left_behind() const noexcept;
   static void run_on_fiber(sched::job& j) noexcept;
   static void after_fiber(sched::job& j) noexcept;
 
@@ -57,6 +58,8 @@ class task_core : public context_node, public sched::job {
   outcome outcome_ = outcome::value;
   bool done_ = false;
   std::exception_ptr error_;
+  sched::fiber* fiber_ = nullptr;  ///< ours while its id is fiber_id_
+  std::uint64_t fiber_id_ = 0;
   sched::wait_queue joiners_;
 };
 

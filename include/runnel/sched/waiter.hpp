@@ -68,6 +68,7 @@ class waiter {
   claim_token token() const noexcept;
 
  private:
+  bool try_change(std::uint32_t to) noexcept;
   friend class wake_list;
   friend claim_token park(waiter&, wait_reason, const void*, time_point) noexcept;
   shim::atomic<std::uint32_t> word_{0};
