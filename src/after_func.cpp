@@ -44,6 +44,7 @@ struct registration : sched::job, sched::wait_object {
   }
   static void after_fiber(sched::job& j) noexcept {
     auto& r = static_cast<registration&>(j);
+    hb_acquire(&r);
     sched::wake_list woken;
     {
       raw_guard hold(r.lock);

@@ -177,13 +177,18 @@ bool channel_core::close() noexcept {
 }
 
 void channel_core::drop_sender() noexcept {
+  hb_release(&counted_senders);
   // acq_rel: what every sender did happens before the close
-  if (counted_senders.fetch_sub(1, shim::order::acq_rel) == 1) close();
+  if (counted_senders.fetch_sub(1, shim::order::acq_rel) != 1) return;
+  hb_acquire(&counted_senders);
+  close();
 }
 
 void channel_core::drop_receiver() noexcept {
+  hb_release(&counted_receivers);
   // acq_rel: as above
   if (counted_receivers.fetch_sub(1, shim::order::acq_rel) != 1) return;
+  hb_acquire(&counted_receivers);
   close();
   lock.lock();
   const element_queue left(buffer_);

@@ -19,7 +19,7 @@ class element_queue {
       : ops_(ops), ring_(capacity <= segment_cells), cells_(ring_ ? capacity : segment_cells) {
     // The ring is made with the channel, whose making happens before every use; a segment that is made later is
     // announced cell by cell, or TSan would see a race with the sender that happened to make it.
-    if (ring_ && capacity && ops_.size) first_ = last_ = new_segment();
+    if (ring_ && capacity && ops_.size) first_ = last_ = announced(new_segment());
   }
   ~element_queue() {
     clear();
@@ -84,6 +84,8 @@ class element_queue {
     first_ = s->next;
     head_ = 0;
     if (!first_) last_ = nullptr;
+    // Others have read its cells; freeing or using it again comes after that.
+    for (std::size_t i = 0; sanitizer::sees_edges && i < cells_; ++i) sanitizer::hb_acquire(cell(s, i));
     if (spare_) {
       free_segment(s);
     } else {

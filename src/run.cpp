@@ -74,6 +74,7 @@ class root_wait {
     if (watch_deadlock)
       handler_.emplace([watch = watch_](const std::string& text) {
         watch->report = text;
+        sanitizer::hb_release(watch.get());
         if (!watch->waiter.try_claim(deadlocked)) return false;
         watch->waiter.wake();
         return true;
@@ -90,7 +91,10 @@ class root_wait {
 
   /// True when the root has ended; false when everything is deadlocked.
   bool wait() {
-    if (sched::park(watch_->waiter, sched::wait_reason::root_join, &root_) == deadlocked) return false;
+    if (sched::park(watch_->waiter, sched::wait_reason::root_join, &root_) == deadlocked) {
+      sanitizer::hb_acquire(watch_.get());
+      return false;
+    }
     root_.see_end();
     return true;
   }
@@ -140,11 +144,21 @@ class user {
  public:
   explicit user(unsigned workers) { sched::runtime::instance().enter(workers); }
   ~user() {
+    if (!ending_) sched::runtime::instance().begin_leave();
     sched::runtime::instance().leave();
+  }
+  /// The root has ended: the last user ends what belongs to nobody.
+  void end(duration grace) {
+    ending_ = true;
+    if (!sched::runtime::instance().begin_leave()) return;
+    end_detached(grace);
     detached_root().revive();
   }
   user(const user&) = delete;
   user& operator=(const user&) = delete;
+
+ private:
+  bool ending_ = false;
 };
 
 }  // namespace
@@ -158,7 +172,7 @@ int run_root(const run_options& o, task_core* core, int& result, site at) {
   sched::set_hog_limit(o.hog_limit);
   signal_watch signals(*root, o.signals);
   const std::exception_ptr verdict = wait_for_root(*root, o, at);
-  if (sched::runtime::instance().last_user()) end_detached(o.grace);
+  hold.end(o.grace);
   if (verdict) std::rethrow_exception(verdict);
   try {
     root->rethrow();

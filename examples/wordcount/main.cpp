@@ -6,11 +6,12 @@
 //   one fiber             some fibers        --jobs fibers          once all have ended, by shards
 //
 // A document is itself a channel: the chunks of one file. Every channel is bounded, so whoever is
-// faster waits, and memory grows with the number of different words only. The stages end
-// because the channels close: the last sender of each goes with the last fiber of the stage before.
-// Time-out and Ctrl-C cancel the context that all of them run under: each ends at its next blocking
-// call, and what was counted by then is there, because the tallies belong to main and not to the
-// fibers.
+// faster waits, and memory grows with the number of different words only.
+//
+// The end: a channel closes with its last sender, which goes with the last fiber of the stage
+// before, so each stage ends after the one that feeds it. Time-out and Ctrl-C: they cancel the
+// context that all stages run under; each ends at its next blocking call. What was counted by then
+// is kept, because the tallies belong to main and not to the fibers.
 #include "args.hpp"
 #include "count_file.hpp"
 #include "input_file.hpp"
@@ -113,7 +114,10 @@ int count_in_pipeline(const options& wanted, std::vector<tally>& tallies, proble
   return runnel::run({.signals = {SIGINT}}, [&] {
     int code = exit_code::complete;
     try {
-      wanted.timeout ? runnel::with_timeout(*wanted.timeout, count) : count();
+      if (wanted.timeout)
+        runnel::with_timeout(*wanted.timeout, count);
+      else
+        count();
     } catch (const runnel::canceled&) {
       const bool by_signal = runnel::context::current().is_canceled();  // else only the time limit
       code = by_signal ? exit_code::interrupted : exit_code::timed_out;

@@ -55,7 +55,8 @@ template <class T>
 concept channel_element = std::move_constructible<T> && std::is_nothrow_destructible_v<T> && !std::is_reference_v<T> &&
                           !std::is_const_v<T>;
 
-/// The operations of an end that can send; Derived provides ref().
+/// The operations of an end that can send; Derived provides ref(). Those that copy are templates so that an element may
+/// itself hold an end of its channel: the constraint is looked at when one is called.
 template <class Derived, class T>
 class sending {
  public:
@@ -67,15 +68,15 @@ class sending {
   RUNNEL_PARKS void send(T&& v) const { checked_send(v, {}); }
   RUNNEL_PARKS void send(const context& ctx, T&& v) const { checked_send(v, {true, never, &node_of(ctx)}); }
   /// The same with a copy, made before the channel is touched.
-  RUNNEL_PARKS void send(const T& v) const
-    requires std::copy_constructible<T>
-  {
+  template <std::same_as<T> U = T>
+    requires std::copy_constructible<U>
+  RUNNEL_PARKS void send(const U& v) const {
     T copy(v);
     checked_send(copy, {});
   }
-  RUNNEL_PARKS void send(const context& ctx, const T& v) const
-    requires std::copy_constructible<T>
-  {
+  template <std::same_as<T> U = T>
+    requires std::copy_constructible<U>
+  RUNNEL_PARKS void send(const context& ctx, const U& v) const {
     T copy(v);
     checked_send(copy, {true, never, &node_of(ctx)});
   }
@@ -85,9 +86,9 @@ class sending {
   /// - cancel: ignores
   /// - threads: any
   channel_status try_send(T&& v) const { return channel_send(core(), std::addressof(v), {false, never, nullptr}); }
-  channel_status try_send(const T& v) const
-    requires std::copy_constructible<T>
-  {
+  template <std::same_as<T> U = T>
+    requires std::copy_constructible<U>
+  channel_status try_send(const U& v) const {
     T copy(v);
     return try_send(std::move(copy));
   }
@@ -96,18 +97,18 @@ class sending {
   /// - cancel: throws canceled, v is untouched
   /// - threads: any
   RUNNEL_PARKS channel_status send_for(T&& v, duration limit) const { return send_until(std::move(v), limit.from_now()); }
-  RUNNEL_PARKS channel_status send_for(const T& v, duration limit) const
-    requires std::copy_constructible<T>
-  {
+  template <std::same_as<T> U = T>
+    requires std::copy_constructible<U>
+  RUNNEL_PARKS channel_status send_for(const U& v, duration limit) const {
     T copy(v);
     return send_until(std::move(copy), limit.from_now());
   }
   RUNNEL_PARKS channel_status send_until(T&& v, time_point deadline) const {
     return channel_send(core(), std::addressof(v), {true, deadline, nullptr});
   }
-  RUNNEL_PARKS channel_status send_until(const T& v, time_point deadline) const
-    requires std::copy_constructible<T>
-  {
+  template <std::same_as<T> U = T>
+    requires std::copy_constructible<U>
+  RUNNEL_PARKS channel_status send_until(const U& v, time_point deadline) const {
     T copy(v);
     return send_until(std::move(copy), deadline);
   }

@@ -18,6 +18,7 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 #if defined(RUNNEL_TSAN)
+#include <poll.h>
 extern "C" {
 void __tsan_acquire(void*);
 void __tsan_release(void*);
@@ -50,9 +51,12 @@ struct context {
 #if defined(RUNNEL_TSAN)
 inline constexpr bool fresh_stacks = true;
 inline constexpr bool sees_edges = true;
+/// Signals reach a blocked thread only when it calls into libc: see let_signals_in().
+inline constexpr bool delays_signals = true;
 #else
 inline constexpr bool fresh_stacks = false;
 inline constexpr bool sees_edges = false;
+inline constexpr bool delays_signals = false;
 #endif
 
 /// The calling thread's own stack.
@@ -107,6 +111,13 @@ inline void register_stack([[maybe_unused]] void* bottom, [[maybe_unused]] std::
 inline void register_root([[maybe_unused]] void* start, [[maybe_unused]] std::size_t size) noexcept {
 #if defined(RUNNEL_ASAN)
   __lsan_register_root_region(start, size);
+#endif
+}
+
+/// TSan keeps a signal until the thread makes a call that it intercepts; a plain system call is none.
+inline void let_signals_in() noexcept {
+#if defined(RUNNEL_TSAN)
+  ::poll(nullptr, 0, 0);
 #endif
 }
 

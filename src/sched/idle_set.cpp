@@ -3,18 +3,22 @@
 namespace runnel::inline RUNNEL_ABI::sched {
 
 void idle_set::notify() noexcept {
-  // seq_cst: closes the store-load race "work pushed, then idle read" against enter() and the last look.
-  shim::fence(shim::order::seq_cst);
-  if (sleeping_.load(shim::order::relaxed) == 0) return;   // relaxed: ordered by the fence
-  if (searching_.load(shim::order::relaxed) != 0) return;  // relaxed: ordered by the fence
-  std::uint32_t none = 0;
-  // acq_rel: one producer of many becomes the waker; relaxed on failure: another one is
-  if (!searching_.compare_exchange(none, 1, shim::order::acq_rel, shim::order::relaxed)) return;
-  if (worker* w = take()) {
-    w->searching = true;
-    w->wake();
-  } else {
-    searching_.fetch_sub(1, shim::order::acq_rel);  // acq_rel: as in end_search(); nobody was idle after all
+  for (;;) {
+    // seq_cst: closes the store-load race "work pushed, then idle read" against enter() and the last look.
+    shim::fence(shim::order::seq_cst);
+    if (sleeping_.load(shim::order::relaxed) == 0) return;   // relaxed: ordered by the fence
+    if (searching_.load(shim::order::relaxed) != 0) return;  // relaxed: ordered by the fence
+    std::uint32_t none = 0;
+    // acq_rel: one producer of many becomes the waker; relaxed on failure: another one is
+    if (!searching_.compare_exchange(none, 1, shim::order::acq_rel, shim::order::relaxed)) return;
+    if (worker* w = take()) {
+      w->searching = true;
+      w->wake();
+      return;
+    }
+    // Nobody was idle after all. Another producer may have relied on this "search" meanwhile, and a worker gone to sleep
+    // without seeing its work: look again.
+    searching_.fetch_sub(1, shim::order::seq_cst);  // seq_cst: as in end_search()
   }
 }
 

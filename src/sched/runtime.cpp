@@ -57,11 +57,12 @@ void runtime::enter(unsigned workers) {
     detail::throw_misuse("runnel::run: the runtime already runs with another number of workers");
   }
   ++users_;
+  ++staying_;
 }
 
-bool runtime::last_user() noexcept {
+bool runtime::begin_leave() noexcept {
   detail::raw_guard hold(lifecycle_);
-  return users_ == 1;
+  return --staying_ == 0;
 }
 
 void runtime::leave() noexcept {
@@ -76,12 +77,15 @@ void runtime::ensure_started() {
   if (ended_) detail::throw_misuse("runnel: the runtime has ended with the process: start nothing in late destructors");
   start(automatic_width());
   users_ = 1;
+  staying_ = 1;
   default_user_ = true;
   static const int registered = std::atexit([] {
     runtime& r = instance();
     detail::raw_guard stopping(r.lifecycle_);
     r.ended_ = true;
-    if (std::exchange(r.default_user_, false) && --r.users_ == 0) r.stop();
+    if (!std::exchange(r.default_user_, false)) return;
+    --r.staying_;
+    if (--r.users_ == 0) r.stop();
   });
   static_cast<void>(registered);
 }

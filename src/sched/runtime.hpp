@@ -20,8 +20,8 @@ class runtime {
   void enter(unsigned workers);
   /// Removes a user; the last one stops the workers.
   void leave() noexcept;
-  /// Whether the caller is the only user.
-  bool last_user() noexcept;
+  /// The caller is about to leave(). True: no other user goes on; it ends what belongs to nobody first.
+  bool begin_leave() noexcept;
   /// Makes sure that it runs: starts the default runtime, which lives until exit.
   void ensure_started();
   bool running() const noexcept {
@@ -72,6 +72,7 @@ class runtime {
 
   detail::raw_lock lifecycle_;
   unsigned users_ = 0;
+  unsigned staying_ = 0;  ///< users that have not begun to leave
   bool default_user_ = false;
   bool ended_ = false;
   shim::atomic<bool> running_{false};

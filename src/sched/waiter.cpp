@@ -12,6 +12,8 @@
 
 #include <sched.h>
 
+#include <algorithm>
+
 namespace runnel::inline RUNNEL_ABI::sched {
 
 namespace {
@@ -60,7 +62,11 @@ void make_runnable(agent& a, bool last) noexcept {
 bool wait_for_permit(thread_agent& t, time_point deadline) noexcept {
   for (;;) {
     if (t.permit.exchange(0, shim::order::acquire) == 1) return true;  // acquire: pairs with make_runnable()
-    if (!detail::futex_wait(t.permit, 0, deadline)) return t.permit.exchange(0, shim::order::acquire) == 1;  // acquire: as above
+    time_point until = deadline;
+    if (detail::sanitizer::delays_signals) until = std::min(deadline, steady_clock::now() + std::chrono::milliseconds(10));
+    if (detail::futex_wait(t.permit, 0, until)) continue;
+    if (until == deadline) return t.permit.exchange(0, shim::order::acquire) == 1;  // acquire: as above
+    detail::sanitizer::let_signals_in();
   }
 }
 

@@ -20,7 +20,7 @@ RUNNEL_EVERY_CALLER(channel_ownership_conformance);
 /// Counts the ends of elements that still hold their value.
 class counted {
  public:
-  explicit counted(std::size_t& ends) noexcept : ends_(&ends) {}
+  explicit counted(std::atomic<std::size_t>& ends) noexcept : ends_(&ends) {}
   counted(counted&& o) noexcept : ends_(std::exchange(o.ends_, nullptr)) {}
   counted& operator=(counted&&) = delete;
   ~counted() {
@@ -28,7 +28,7 @@ class counted {
   }
 
  private:
-  std::size_t* ends_;
+  std::atomic<std::size_t>* ends_;
 };
 
 // ---- 26: elements that nobody can receive any more
@@ -81,7 +81,7 @@ constexpr std::size_t many = 1'000'000;
 TEST_P(channel_ownership_conformance, channel_28_a_full_channel_of_a_million_is_destroyed_on_a_small_stack) {
   in_runtime([] {
     const std::size_t n = scaled(many);
-    std::size_t ends = 0;
+    std::atomic<std::size_t> ends{0};
     std::optional<channel<counted>> c(many);
     for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(c->try_send(counted(ends)), channel_status::ok);
     EXPECT_EQ(c->size(), n);
@@ -95,7 +95,7 @@ TEST_P(channel_ownership_conformance, channel_28_a_full_channel_of_a_million_is_
 TEST_P(channel_ownership_conformance, channel_28_neighbour_the_last_receiver_may_leave_a_million_behind_on_a_small_stack) {
   in_runtime([] {
     const std::size_t n = scaled(many);
-    std::size_t ends = 0;
+    std::atomic<std::size_t> ends{0};
     auto [tx, rx] = make_channel<counted>(many);
     for (std::size_t i = 0; i < n; ++i) tx.send(counted(ends));
     auto receiver = go({.stack = stack_class::small}, [rx = std::move(rx)] {
@@ -111,7 +111,7 @@ TEST_P(channel_ownership_conformance, channel_28_neighbour_the_last_receiver_may
 
 TEST_P(channel_ownership_conformance, channel_32_a_channel_destroyed_by_an_exception_destroys_its_elements) {
   in_runtime([] {
-    std::size_t ends = 0;
+    std::atomic<std::size_t> ends{0};
     try {
       const channel<counted> c(3);
       for (int i = 0; i < 3; ++i) c.send(counted(ends));
@@ -125,7 +125,7 @@ TEST_P(channel_ownership_conformance, channel_32_a_channel_destroyed_by_an_excep
 
 TEST_P(channel_ownership_conformance, channel_32_neighbour_a_receiver_that_unwinds_frees_the_senders_too) {
   in_runtime([this] {
-    std::size_t ends = 0;
+    std::atomic<std::size_t> ends{0};
     auto [tx, rx] = make_channel<counted>(3);
     for (int i = 0; i < 3; ++i) tx.send(counted(ends));
     auto blocked = start([tx = tx, &ends] { EXPECT_THROW(tx.send(counted(ends)), channel_closed); });

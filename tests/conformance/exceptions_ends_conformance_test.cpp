@@ -362,12 +362,12 @@ TEST_F(exceptions_conformance_death_test, exceptions_15_neighbour_a_limited_grou
       {
         run({.workers = 2}, [] {
           task_group group({.limit = 2});
+          std::vector<task<void>> all;
+          all.reserve(1 << 12);
           limit_address_space(1);
           for (int i = 0; i < 10; ++i) {
-            // Its own stacks are small enough for what is mapped already; take them all first.
-            std::vector<task<void>> all;
-            all.reserve(1 << 12);
-            try {
+            all.clear();
+            try {  // first all the stacks that are mapped already
               for (;;) all.push_back(go([] { sleep_for(1h); }));
             } catch (const std::bad_alloc&) {
             }

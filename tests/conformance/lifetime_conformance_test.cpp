@@ -172,10 +172,10 @@ TEST_P(lifetime_conformance, lifetime_04_neighbour_no_value_is_lost_with_cancele
 // ---- 08: elements that hold ends ---------------------------------------------------------------------------------
 
 struct letter {
-  explicit letter(send_channel<letter> answer) : reply(std::move(answer)) { ++live; }
+  explicit letter(send_channel<letter> answer) : reply(std::make_unique<send_channel<letter>>(std::move(answer))) { ++live; }
   letter(letter&& o) noexcept : reply(std::move(o.reply)) { ++live; }
   ~letter() { --live; }
-  send_channel<letter> reply;
+  std::unique_ptr<send_channel<letter>> reply;  // clang 14 wants a complete type for an end itself
   static inline std::atomic<int> live{0};
 };
 

@@ -175,7 +175,7 @@ thread_local int of_the_worker = 0;
 }
 
 TEST_P(lifetime_conformance_on_fibers, lifetime_14_a_fiber_local_stays_where_a_thread_local_changes) {
-  in_runtime([this] {
+  in_runtime([] {
     static fiber_local<int> of_the_fiber;
     std::atomic<long> moved{0}, wrong{0};
     with_task_group([&](task_group& g) {
@@ -260,7 +260,7 @@ TEST_P(lifetime_conformance_on_fibers, lifetime_16_threads_and_fibers_share_lock
 }
 
 TEST_P(lifetime_conformance_on_fibers, lifetime_16_no_worker_sleeps_while_fibers_are_runnable) {
-  in_runtime([this] {
+  in_runtime([] {
     const unsigned width = GetParam().workers;
     for (int round = 0; round < 20; ++round) {
       std::atomic<unsigned> running{0};
@@ -367,6 +367,30 @@ TEST_P(lifetime_conformance_on_fibers, lifetime_18_neighbour_detached_fibers_liv
   first_has_ended.send(1);
   other.join();
   EXPECT_TRUE(answers.try_receive()) << "but with the last";
+}
+
+TEST_P(lifetime_conformance_on_fibers, lifetime_18_neighbour_two_runs_that_end_at_once_end_the_detached_fibers) {
+  const hang_guard guard("lifetime_18_neighbour");
+  for (std::size_t round = 0; round < scaled(300); ++round) {
+    std::atomic<int> unwound{0}, inside{0};
+    auto one_of_two = [&] {
+      run({.workers = GetParam().workers}, [&] {
+        go_detached([&] {
+          struct at_end {
+            std::atomic<int>& n;
+            ~at_end() { ++n; }
+          } counted{unwound};
+          channel<int>().receive();
+        });
+        ++inside;
+        while (inside < 2) yield();
+      });
+    };
+    std::thread other(one_of_two);
+    one_of_two();
+    other.join();
+    ASSERT_EQ(unwound, 2) << "in round " << round;
+  }
 }
 
 }  // namespace
