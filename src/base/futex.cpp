@@ -16,8 +16,13 @@ namespace runnel::inline RUNNEL_ABI::detail {
 namespace {
 shim::atomic<std::uint64_t> wakes{0};
 
-long futex(const void* address, int op, std::uint32_t value, const timespec* until) noexcept {
-  return syscall(SYS_futex, address, op | FUTEX_PRIVATE_FLAG, value, until, nullptr, FUTEX_BITSET_MATCH_ANY);
+/// 0, or the number of the error. Leaves errno alone: it is the fiber's, and a lock may be taken on its way out of a wait.
+int futex(const void* address, int op, std::uint32_t value, const timespec* until) noexcept {
+  const int before = last_errno();
+  const long r = syscall(SYS_futex, address, op | FUTEX_PRIVATE_FLAG, value, until, nullptr, FUTEX_BITSET_MATCH_ANY);
+  const int error = r < 0 ? last_errno() : 0;
+  *errno_address() = before;
+  return error;
 }
 }  // namespace
 
@@ -33,7 +38,7 @@ bool futex_wait(const shim::atomic<std::uint32_t>& word, std::uint32_t expected,
   timespec until{};
   until.tv_sec = static_cast<time_t>(whole.count());
   until.tv_nsec = static_cast<long>(std::chrono::nanoseconds(since - whole).count());
-  return futex(word.address(), FUTEX_WAIT_BITSET, expected, &until) == 0 || last_errno() != ETIMEDOUT;
+  return futex(word.address(), FUTEX_WAIT_BITSET, expected, &until) != ETIMEDOUT;
 }
 
 void futex_wake(const shim::atomic<std::uint32_t>& word, int count) noexcept {
