@@ -1,6 +1,8 @@
 # The warnings that every target of this project compiles under.
 function(runnel_warnings target)
-  set(warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+  set(warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+    # g++ 12 at -O3 takes an empty std::optional's storage for read; clang checks the same and does not
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   if(RUNNEL_WERROR)
     list(APPEND warnings -Werror)
   endif()

@@ -59,7 +59,10 @@ TEST_F(runtime_death_test, overflow_of_a_huge_stack_is_reported) { expect_overfl
 
 TEST_F(runtime_death_test, another_fault_is_not_taken_for_an_overflow) {
   if (sanitized) GTEST_SKIP() << "sanitizers report it themselves";
-  EXPECT_EXIT(run({.workers = 1}, [] { *reinterpret_cast<volatile int*>(std::uintptr_t{64}) = 1; }),
+  EXPECT_EXIT(run({.workers = 1}, [] {
+                const volatile std::uintptr_t nowhere = 64;
+                *reinterpret_cast<volatile int*>(nowhere) = 1;
+              }),
               ::testing::KilledBySignal(SIGSEGV), "^$");
 }
 
