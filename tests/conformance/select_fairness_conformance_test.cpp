@@ -5,7 +5,6 @@
 #include <array>
 #include <atomic>
 #include <cmath>
-#include <ctime>
 #include <vector>
 
 namespace runnel::test {
@@ -91,7 +90,9 @@ TEST_P(select_fairness_conformance, select_21_a_large_a_small_and_a_rendezvous_c
 
 TEST_P(select_fairness_conformance, select_21_neighbour_several_waiting_senders_all_win_against_each_other) {
   in_runtime([this] {
-    const std::size_t rounds = scaled(from_threads() ? 3000 : 10'000);
+    // How often each wins also depends on how often its thread gets a processor, so no share is asked for: who never
+    // won would keep this loop going for ever.
+    const std::size_t wanted = scaled(from_threads() ? 300 : 1000);
     std::array<channel<unit>, 3> c;
     std::vector<party> senders;
     for (auto& each : c)
@@ -103,8 +104,8 @@ TEST_P(select_fairness_conformance, select_21_neighbour_several_waiting_senders_
       }));
     until_waiting(3);
     std::array<std::size_t, 3> hits{};
-    for (std::size_t i = 0; i < rounds; ++i) ++hits[select(on_receive(c[0]), on_receive(c[1]), on_receive(c[2]))];
-    for (std::size_t h : hits) EXPECT_GE(h, rounds / 3 / 50);
+    while (*std::min_element(hits.begin(), hits.end()) < wanted)
+      ++hits[select(on_receive(c[0]), on_receive(c[1]), on_receive(c[2]))];
     for (auto& each : c) each.close();
     join_all(senders);
   });
@@ -171,47 +172,33 @@ TEST_P(select_fairness_conformance, select_31_neighbour_who_waits_for_one_token_
 
 // ---- 19: crowds; only fibers are cheap enough
 
-class select_crowd_conformance : public behaviour {
- protected:
-  /// n fibers wait on one common channel and each on its own; ten times each is woken by its own.
-  /// Returns the processor time of the waking.
-  double wake_each(std::size_t n) {
-    const channel<unit> common;
-    std::vector<channel<unit>> own(n);
-    std::vector<party> parties;
-    std::atomic<std::size_t> released{0};
-    for (const auto& mine : own)
-      parties.push_back(start([&, mine, common] {
-        while (select(on_receive(common), on_receive(mine)) == 1) {
-        }
-        ++released;
-      }));
-    until_waiting(n);
-    const std::clock_t begun = std::clock();
-    for (int round = 0; round < 10; ++round)
-      for (const auto& c : own) c.send({});
-    const std::clock_t ended = std::clock();
-    EXPECT_EQ(released, 0u);
-    common.close();
-    join_all(parties);
-    EXPECT_EQ(released, n);
-    return static_cast<double>(ended - begun);
-  }
-};
+class select_crowd_conformance : public behaviour {};
 INSTANTIATE_TEST_SUITE_P(widths, select_crowd_conformance, ::testing::Values(one_worker),
                          [](const auto&) { return "workers_1"; });
 
-TEST_P(select_crowd_conformance, select_19_leaving_a_crowded_queue_takes_no_longer_than_a_small_one) {
+// The row compares two times. Twice as many fibers need more than twice the time as soon as they outgrow a cache, so
+// the size does it here: a search through the common queue, from either end, would make 10^9 steps and meet the hang
+// guard.
+TEST_P(select_crowd_conformance, select_19_leaving_a_crowded_queue_does_not_search_it) {
   in_runtime([this] {
-    const std::size_t n = scaled(2) == 2 ? 4000 : 100;
-    // A quadratic cost shows every time; what else the machine does at the moment does not.
-    double ratio = 0;
-    for (int attempt = 0; attempt < 20; ++attempt) {
-      const double small = std::max(1.0, wake_each(n));
-      ratio = wake_each(2 * n) / small;
-      if (ratio < 3) return;
-    }
-    ADD_FAILURE() << "twice as many take " << ratio << " times as long";
+    const std::size_t n = scaled(20'000);
+    const channel<unit> common;
+    std::vector<channel<unit>> own(n);
+    std::vector<party> parties;
+    std::atomic<std::size_t> wakes{0}, released{0};
+    for (const auto& mine : own)
+      parties.push_back(start([&, mine, common] {
+        while (select(on_receive(common), on_receive(mine)) == 1) ++wakes;
+        ++released;
+      }));
+    until_waiting(n);
+    for (int round = 0; round < 10; ++round)
+      for (std::size_t i = 0; i < n; ++i) own[i * 7919 % n].send({});  // 7919 is prime: each once, from all over
+    EXPECT_EQ(released, 0u);
+    common.close();
+    join_all(parties);
+    EXPECT_EQ(wakes, 10 * n);
+    EXPECT_EQ(released, n);
   });
 }
 
