@@ -33,7 +33,7 @@ TEST_P(leak_conformance, leak_02_a_fiber_that_ends_while_the_check_waits_is_no_l
   in_runtime([this] {
     until_waiting(0);
     const std::size_t without_us = stats().parked;
-    bool checking = false;
+    std::atomic<bool> checking{false};
     {
       const leak_check nothing_left(&keep_report);
       go_detached([&] {
