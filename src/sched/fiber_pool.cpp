@@ -2,6 +2,7 @@
 
 #include "fiber/switch.hpp"
 #include "sched/runtime.hpp"
+#include "sched/world.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -89,6 +90,7 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
   f->shields = 0;
   f->swallowed = 0;
   f->locals = nullptr;
+  f->lives_in = this_world();
   f->caught_exceptions = nullptr;
   f->uncaught_exceptions = 0;
   f->saved_errno = 0;
@@ -106,6 +108,7 @@ void start_fiber(fiber* f, job& work) noexcept {
   // relaxed: published with the fiber itself through the run queue
   f->saved_sp.store(detail::prepare_stack(f->stack_top - colour, f), shim::order::relaxed);
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
+  if (f->lives_in) f->lives_in->member_starts();
   runtime::instance().schedule(f);
 }
 
@@ -162,9 +165,10 @@ void give_up_waiting() noexcept {
   woken.wake_all();
 }
 
-void abandon_fibers() noexcept {
+std::size_t abandon_fibers(const world* of) noexcept {
   std::size_t n = 0;
   for_each_fiber([&](fiber& f) {
+    if (of && f.lives_in != of) return;
     // relaxed: called when no worker runs. A reserved one belongs to its handle.
     const fiber_state s = f.state.load(shim::order::relaxed);
     if (s == fiber_state::abandoned || s == fiber_state::reserved) return;
@@ -172,6 +176,7 @@ void abandon_fibers() noexcept {
     ++n;
   });
   live.fetch_sub(n, shim::order::relaxed);  // relaxed: a count
+  return n;
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched
