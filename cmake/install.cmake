@@ -4,6 +4,9 @@ include(CMakePackageConfigHelpers)
 
 set(runnel_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/runnel)
 install(TARGETS runnel EXPORT runnelTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(RUNNEL_BUILD_EXPLORE)
+  install(TARGETS runnel_explore EXPORT runnelTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(DIRECTORY include/runnel DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT runnelTargets NAMESPACE runnel:: DESTINATION ${runnel_package_dir})
 

@@ -5,6 +5,7 @@
 
 #include <runnel/base/assert.hpp>
 #include <runnel/detail/task_core.hpp>
+#include <runnel/sched/operation.hpp>
 
 #include <memory>
 
@@ -90,6 +91,7 @@ bool withdraw(registration& r) noexcept {
 }  // namespace
 
 void register_after(after_core* c, const context& ctx, const site& at, bool part_of_context) {
+  sched::choice_point(sched::operation::start, nullptr, at);
   std::unique_ptr<after_core> owned(c);
   auto r = std::make_unique<registration>(*c, node_of(ctx), part_of_context);
   r->fiber = sched::reserve_fiber(stack_class::standard, "after_func", at);
@@ -111,7 +113,10 @@ void drop_after(after_core* c) noexcept {
 
 namespace runnel::inline RUNNEL_ABI {
 
-bool after_func_handle::stop() noexcept { return core_ && detail::withdraw(detail::of(core_)); }
+bool after_func_handle::stop() noexcept {
+  sched::choice_point(sched::operation::stop, core_);
+  return core_ && detail::withdraw(detail::of(core_));
+}
 
 after_func_handle::~after_func_handle() {
   if (!core_) return;

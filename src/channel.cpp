@@ -3,6 +3,7 @@
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/error.hpp>
+#include <runnel/sched/operation.hpp>
 
 #include <limits>
 #include <stdexcept>
@@ -12,6 +13,8 @@ namespace runnel::inline RUNNEL_ABI::detail {
 
 using sanitizer::hb_acquire;
 using sanitizer::hb_release;
+using sched::choice_point;
+using sched::operation;
 
 // ---- under the lock --------------------------------------------------------------------------------------------
 
@@ -226,6 +229,7 @@ void channel_release(channel_core* c) noexcept {
 }
 
 channel_status channel_send(channel_core* c, void* value, const channel_wait& how) {
+  choice_point(operation::send, c);
   if (how.block) check_canceled(how.extra);
   sched::waiter w;
   sched::wake_list woken;
@@ -267,6 +271,7 @@ channel_status channel_send(channel_core* c, void* value, const channel_wait& ho
 }
 
 channel_status channel_receive(channel_core* c, void* optional, const channel_wait& how) {
+  choice_point(operation::receive, c);
   if (how.block) check_canceled(how.extra);
   sched::waiter w;
   sched::wake_list woken;
@@ -306,17 +311,32 @@ channel_status channel_receive(channel_core* c, void* optional, const channel_wa
 }
 
 void check_channel_operation(channel_core*) { check_canceled(); }
-bool channel_close(channel_core* c) noexcept { return c->close(); }
-std::size_t channel_size(channel_core* c) noexcept { return c->size(); }
+bool channel_close(channel_core* c) noexcept {
+  choice_point(operation::close, c);
+  return c->close();
+}
+std::size_t channel_size(channel_core* c) noexcept {
+  choice_point(operation::look, c);
+  return c->size();
+}
 std::size_t channel_capacity(channel_core* c) noexcept { return c->capacity(); }
-bool channel_is_closed(channel_core* c) noexcept { return c->is_closed(); }
+bool channel_is_closed(channel_core* c) noexcept {
+  choice_point(operation::look, c);
+  return c->is_closed();
+}
 void channel_add_sender(channel_core* c) noexcept {
   c->counted_senders.fetch_add(1, shim::order::relaxed);  // relaxed: the caller has a counted one, or is the first
 }
-void channel_drop_sender(channel_core* c) noexcept { c->drop_sender(); }
+void channel_drop_sender(channel_core* c) noexcept {
+  choice_point(operation::close, c);
+  c->drop_sender();
+}
 void channel_add_receiver(channel_core* c) noexcept {
   c->counted_receivers.fetch_add(1, shim::order::relaxed);  // relaxed: as above
 }
-void channel_drop_receiver(channel_core* c) noexcept { c->drop_receiver(); }
+void channel_drop_receiver(channel_core* c) noexcept {
+  choice_point(operation::close, c);
+  c->drop_receiver();
+}
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

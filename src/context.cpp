@@ -5,6 +5,7 @@
 #include "sched/world.hpp"
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/operation.hpp>
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
@@ -103,6 +104,7 @@ bool context_node::below(std::uint64_t other) const noexcept {
 }
 
 void context_node::cancel(std::exception_ptr cause, cancel_state how) noexcept {
+  sched::choice_point(sched::operation::cancel, this);
   hb_release(this);
   context_node* more = nullptr;  // a list and not recursion: the tree may be deep, the stack is not
   cancel_one(*this, cause, how, more);

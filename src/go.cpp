@@ -1,6 +1,7 @@
 #include <runnel/go.hpp>
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/operation.hpp>
 
 #include "sched/blocking_pool.hpp"
 #include "sched/runtime.hpp"
@@ -13,6 +14,8 @@ namespace runnel::inline RUNNEL_ABI::detail {
 
 using sanitizer::hb_acquire;
 using sanitizer::hb_release;
+using sched::choice_point;
+using sched::operation;
 
 namespace {
 shim::atomic<unhandled_hook> hook{nullptr};
@@ -46,7 +49,7 @@ fiber_frame::fiber_frame(context_node& ambient) noexcept { sched::this_agent().a
 fiber_frame::~fiber_frame() { sched::destroy_locals(sched::this_agent()); }
 
 void deliver_unhandled(std::exception_ptr e) noexcept {
-  if (sched::this_world()) {
+  if (const sched::world* in = sched::this_world()) {
     try {
       std::rethrow_exception(e);
     } catch (const canceled& c) {
@@ -54,6 +57,7 @@ void deliver_unhandled(std::exception_ptr e) noexcept {
     } catch (...) {
       // a failure like any other
     }
+    if (in->controlled_by) return in->controlled_by->escaped(std::move(e));
   }
   // acquire: pairs with set_unhandled_hook()
   if (unhandled_hook h = hook.load(shim::order::acquire)) {
@@ -72,6 +76,7 @@ task_core::task_core(body_function body, ambient_parents parents) noexcept
 }
 
 void task_core::start(const start_options& o, escape e) {
+  choice_point(operation::start, nullptr, o.at);
   escape_ = e;
   sched::fiber* f = sched::reserve_fiber(o.stack, o.name, o.at);
   add_ref();  // the fiber's
@@ -95,7 +100,8 @@ void task_core::run_on_fiber(sched::job& j) noexcept {
       c.outcome_ = outcome::failed;
       c.error_ = std::current_exception();
       // acquire: pairs with set_unhandled_hook(). Here, so that the exception is the current one.
-      if (c.escape_ == escape::terminate && !hook.load(shim::order::acquire)) {
+      const sched::world* in = sched::this_world();
+      if (c.escape_ == escape::terminate && !hook.load(shim::order::acquire) && !(in && in->controlled_by)) {
         report_exception(c.error_);
         std::terminate();
       }
@@ -121,6 +127,7 @@ void task_core::after_fiber(sched::job& j) noexcept {
 void task_core::see_end() noexcept { hb_acquire(&joiners_); }
 
 bool task_core::done() noexcept {
+  choice_point(operation::look, this);
   raw_guard hold(lock);
   if (done_) see_end();
   return done_;
@@ -133,6 +140,7 @@ bool task_core::left_behind() const noexcept {
 }
 
 void task_core::join() {
+  choice_point(operation::join, this);
   check_canceled();
   if (left_behind()) throw_misuse("runnel::task: the runtime has stopped without this task's end; join it inside run()");
   sched::waiter w;
@@ -211,6 +219,10 @@ struct pool_call : sched::blocking_job {
 
 void run_blocking(blocking_call& c) {
   check_canceled();
+  if (const sched::world* in = sched::this_world(); in && in->controlled_by) {
+    choice_point(operation::start, nullptr);
+    return c.invoke();  // a thread of the pool would come and go as it likes
+  }
   pool_call p(c);
   hb_release(&p);
   sched::submit_blocking(p);
@@ -261,6 +273,7 @@ void set_name(std::string_view name) noexcept {
 bool in_fiber() noexcept { return sched::this_agent().is_fiber; }
 
 void checkpoint() {
+  sched::choice_point(sched::operation::look, nullptr);
   detail::check_canceled();
   sched::spend_turn();
 }

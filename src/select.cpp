@@ -14,6 +14,7 @@
 #include "channel.hpp"
 
 #include <runnel/base/random.hpp>
+#include <runnel/sched/operation.hpp>
 
 #include <algorithm>
 #include <memory>
@@ -113,6 +114,7 @@ class held_objects {
 }  // namespace
 
 std::size_t run_select(std::span<select_case* const> cases) {
+  sched::choice_point(sched::operation::select, nullptr);
   std::size_t otherwise = none;
   time_point earliest = never;
   for (std::size_t i = 0; i < cases.size(); ++i) {

@@ -5,6 +5,8 @@
 
 #include "fiber/sanitizer.hpp"
 
+#include <runnel/sched/operation.hpp>
+
 #include <algorithm>
 
 namespace runnel::inline RUNNEL_ABI {
@@ -111,6 +113,7 @@ void task_group::release_slot() noexcept {
 }
 
 void task_group::start(detail::group_child* c, const detail::site& at) {
+  sched::choice_point(sched::operation::start, this, at);
   c->group = this;
   c->job::run = &run_on_fiber;
   c->job::finished = &after_fiber;
@@ -168,6 +171,7 @@ void task_group::after_fiber(sched::job& j) noexcept {
 }
 
 bool task_group::join(time_point deadline) {
+  sched::choice_point(sched::operation::wait, this);
   detail::check_canceled();
   sched::waiter w;
   sched::wait_node n(w);

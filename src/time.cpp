@@ -2,6 +2,8 @@
 
 #include "channel.hpp"
 
+#include <runnel/sched/operation.hpp>
+
 #include <stdexcept>
 
 namespace runnel::inline RUNNEL_ABI {
@@ -16,6 +18,7 @@ void sleep_for(duration d) {
 }
 
 void sleep_until(time_point t) {
+  sched::choice_point(sched::operation::sleep, nullptr);
   detail::check_canceled();
   sched::waiter w;  // nobody but the clock and the context knows it
   if (detail::wait(w, sched::wait_reason::sleep, nullptr, t) == sched::was_canceled) detail::throw_wait_canceled();
@@ -67,6 +70,7 @@ struct timer_source : sched::timer_node {
 
 timer_handle::timer_handle(time_point first, std::chrono::nanoseconds period)
     : ref_(make_channel_core(element_ops_of<time_point>::ops, 1)), source_(new timer_source(ref_.get(), period)) {
+  sched::choice_point(sched::operation::arm, ref_.peek());
   sched::arm(*source_, first);
 }
 
@@ -77,11 +81,13 @@ timer_handle::~timer_handle() {
 }
 
 bool timer_handle::stop() {
+  sched::choice_point(sched::operation::stop, ref_.peek());
   if (!source_) throw_misuse("runnel::timer: used after it was moved from");
   return source_->change(never, std::chrono::nanoseconds::zero());
 }
 
 bool timer_handle::reset(time_point next, std::chrono::nanoseconds period) {
+  sched::choice_point(sched::operation::arm, ref_.peek());
   if (!source_) throw_misuse("runnel::timer: used after it was moved from");
   return source_->change(next, period);
 }

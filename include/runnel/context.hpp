@@ -13,6 +13,7 @@
 #include <runnel/base/annotations.hpp>
 #include <runnel/base/source_location.hpp>
 #include <runnel/detail/context_node.hpp>
+#include <runnel/sched/operation.hpp>
 #include <runnel/error.hpp>
 
 #include <concepts>
@@ -48,10 +49,16 @@ class context {
   static context current();
 
   /// What happened before its cancellation happens before a call that returns true.
-  bool is_canceled() const { return node().state() != detail::cancel_state::live; }
+  bool is_canceled() const {
+    sched::choice_point(sched::operation::look, node_.get());
+    return node().state() != detail::cancel_state::live;
+  }
   /// Why it was canceled: the cause given to cancel(), else the exception that blocking calls throw; null while it
   /// is not canceled.
-  std::exception_ptr cause() const { return node().cause(); }
+  std::exception_ptr cause() const {
+    sched::choice_point(sched::operation::look, node_.get());
+    return node().cause();
+  }
   /// When it will be canceled by time, if that is settled: the earliest of its own limit and those above.
   std::optional<time_point> deadline() const {
     return node().deadline() == never ? std::nullopt : std::optional(node().deadline());
@@ -61,6 +68,7 @@ class context {
   /// - cancel: throws canceled
   /// - threads: any
   void check() const {
+    sched::choice_point(sched::operation::look, node_.get());
     if (node().is_canceled()) node().throw_canceled();
   }
   /// The value of the nearest context that has the key, or null. Valid as long as this context.

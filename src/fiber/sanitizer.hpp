@@ -121,16 +121,22 @@ inline void let_signals_in() noexcept {
 #endif
 }
 
+// Only in the build for exploration, which follows the same edges.
+void note_release(const void* address) noexcept;
+void note_acquire(const void* address) noexcept;
+
 /// What the caller did so far happens before whatever follows an hb_acquire of the same address.
 inline void hb_release([[maybe_unused]] const void* address) noexcept {
 #if defined(RUNNEL_TSAN)
   __tsan_release(const_cast<void*>(address));
 #endif
+  if constexpr (exploring) note_release(address);
 }
 inline void hb_acquire([[maybe_unused]] const void* address) noexcept {
 #if defined(RUNNEL_TSAN)
   __tsan_acquire(const_cast<void*>(address));
 #endif
+  if constexpr (exploring) note_acquire(address);
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::detail::sanitizer

@@ -59,6 +59,8 @@ struct fiber : agent {
   int saved_errno = 0;
   detail::sanitizer::context sanitizer;
 
+  std::uint32_t number_in_world = 0;  ///< the control's, where there is one
+
   std::byte* stack_bottom = nullptr;  ///< lowest usable byte, above the guard
   std::byte* stack_top = nullptr;
   stack_class size_class = stack_class::standard;

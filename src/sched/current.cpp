@@ -2,6 +2,7 @@
 // thread after any wait, and a compiler may keep a thread-local's address for a whole function.
 #include "base/last_errno.hpp"
 #include "sched/worker.hpp"
+#include "sched/world.hpp"
 
 #include <runnel/base/random.hpp>
 
@@ -98,6 +99,9 @@ namespace runnel::inline RUNNEL_ABI::detail {
 
 // xorshift64* (Vigna 2016, https://doi.org/10.1145/2845077), one state a thread.
 [[gnu::noinline]] std::uint32_t random_below(std::uint32_t bound) noexcept {
+  if constexpr (exploring) {
+    if (const sched::world* in = sched::this_world(); in && in->controlled_by) return in->controlled_by->draw(bound);
+  }
   std::uint64_t x = sched::random_state;
   if (x == 0) x = reinterpret_cast<std::uintptr_t>(&sched::random_state) * 0x9E3779B97F4A7C15ull | 1;
   x ^= x >> 12;

@@ -108,7 +108,7 @@ void start_fiber(fiber* f, job& work) noexcept {
   // relaxed: published with the fiber itself through the run queue
   f->saved_sp.store(detail::prepare_stack(f->stack_top - colour, f), shim::order::relaxed);
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
-  if (f->lives_in) f->lives_in->member_starts();
+  if (f->lives_in && !f->lives_in->member_starts(*f)) return;
   runtime::instance().schedule(f);
 }
 

@@ -1,6 +1,7 @@
 #include "sched/report.hpp"
 
 #include "sched/fiber_pool.hpp"
+#include "sched/world.hpp"
 
 #include <runnel/base/assert.hpp>
 
@@ -90,6 +91,11 @@ void report(const char* format, ...) noexcept {
 void fatal(const char* format, ...) noexcept {
   std::va_list arguments;
   va_start(arguments, format);
+  if (const sched::world* in = sched::this_world(); in && in->controlled_by) {
+    char text[512];
+    std::vsnprintf(text, sizeof text, format, arguments);
+    in->controlled_by->broken(text);
+  }
   print("runnel: fatal: ", format, arguments, " [in " + sched::describe_caller() + "]");
   va_end(arguments);
   std::abort();

@@ -47,7 +47,7 @@ struct wake_timer : timer_node {
 void make_runnable(agent& a, bool last) noexcept {
   if (a.is_fiber) {
     auto& f = static_cast<fiber&>(a);
-    if (f.lives_in) f.lives_in->enter();  // before it can run: see world.hpp
+    if (f.lives_in && !f.lives_in->wakes(f)) return;  // before it can run: see world.hpp
     if (last) {
       runtime::instance().schedule_last(&f);
     } else {
@@ -195,9 +195,9 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
     world* const bubble = f.lives_in;
     const bool outside = w.outside_;
     f.state.store(fiber_state::parked, shim::order::relaxed);  // relaxed: for reports
-    if (bubble) bubble->parks(outside);
+    if (bubble) bubble->parks(f, outside);
     worker::leave(f, afterwards::nothing);
-    if (bubble) bubble->goes_on(outside);
+    if (bubble) bubble->goes_on(f, outside);
     if (deadline != never) disarm(timer);
   } else {
     auto& t = static_cast<thread_agent&>(a);
@@ -216,11 +216,15 @@ void yield_turn() noexcept {
     return;
   }
   auto& f = static_cast<fiber&>(a);
+  if (f.lives_in && f.lives_in->controlled_by) return f.lives_in->controlled_by->yields(f);
   f.state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
   worker::leave(f, afterwards::requeue);
 }
 
 void spend_turn() noexcept {
+  if constexpr (detail::exploring) {
+    if (const world* in = this_world(); in && in->controlled_by) return;  // turns are the control's
+  }
   worker* w = this_worker();
   if (w && w->spend()) yield_turn();
 }

@@ -61,6 +61,9 @@ world& world::open() {
   w->now_ns_.store(epoch.time_since_epoch().count(), shim::order::relaxed);
   w->active_.store(1, shim::order::relaxed);
   w->still_ = false;
+  w->controlled_by = nullptr;
+  ++w->period_;
+  w->barren_ = 0;
   open_worlds.fetch_add(1, shim::order::relaxed);  // relaxed: a count
   return *w;
 }
@@ -68,6 +71,7 @@ world& world::open() {
 void world::close(bool abandoned) noexcept {
   open_worlds.fetch_sub(1, shim::order::relaxed);  // relaxed: a count
   ending = nullptr;
+  controlled_by = nullptr;
   {
     detail::raw_guard hold(timers.lock);
     while (timer_node* n = timers.first()) timers.take_out(*n);
@@ -78,13 +82,15 @@ void world::close(bool abandoned) noexcept {
   pool = this;
 }
 
-void world::parks(bool outside) noexcept {
+void world::parks(fiber& f, bool outside) noexcept {
+  if (controlled_by) return controlled_by->parks(f, outside);
   if (outside) enter();
   hb_release(&active_);
   exit();
 }
 
-void world::goes_on(bool outside) noexcept {
+void world::goes_on(fiber& f, bool outside) noexcept {
+  if (controlled_by) return controlled_by->goes_on(f, outside);
   hb_acquire(&now_ns_);
   if (outside) exit();
 }
@@ -92,6 +98,7 @@ void world::goes_on(bool outside) noexcept {
 void world::member_ended() noexcept {
   hb_release(&active_);
   members_.fetch_sub(1, shim::order::release);  // release: pairs with members()
+  if (controlled_by) return controlled_by->ended();
   exit();
 }
 
@@ -133,17 +140,50 @@ bool world::move_clock(aftermath& after) noexcept {
   ++period_;
   barren_ = 0;
   while (after.empty() && timers.first() && barren_ < timers.size()) {
-    const time_point due = timers.first()->deadline;
-    // relaxed: see now()
-    if (due > now()) now_ns_.store(due.time_since_epoch().count(), shim::order::relaxed);
-    while (timers.first() && timers.first()->deadline <= now()) {
-      timer_node* again = timers.fire_first(now(), after);
-      if (!again || again->barren == period_) continue;
-      again->barren = period_;
-      ++barren_;
-    }
+    do fire_one(after);
+    while (timers.first() && timers.first()->deadline <= now());
   }
   return !after.empty();
+}
+
+/// Under the lock of `timers`, of which there is one.
+void world::fire_one(aftermath& after) noexcept {
+  const time_point due = timers.first()->deadline;
+  // relaxed: see now()
+  if (due > now()) now_ns_.store(due.time_since_epoch().count(), shim::order::relaxed);
+  timer_node* again = timers.fire_first(now(), after);
+  if (!again || again->barren == period_) return;
+  again->barren = period_;
+  ++barren_;
+}
+
+bool world::clock_may_move() noexcept {
+  detail::raw_guard hold(timers.lock);
+  return timers.first() && barren_ < timers.size();
+}
+
+void world::move_clock_once() noexcept {
+  aftermath after;
+  {
+    detail::raw_guard hold(timers.lock);
+    if (timers.first()) fire_one(after);
+  }
+  after.run();
+}
+
+void world::somebody_runs() noexcept {
+  detail::raw_guard hold(timers.lock);
+  ++period_;
+  barren_ = 0;
+}
+
+void world::wake_keeper() noexcept {
+  waiter* keeper = nullptr;
+  {
+    detail::raw_guard hold(timers.lock);
+    if (keeper_ && keeper_->try_claim(granted)) keeper = std::exchange(keeper_, nullptr);
+  }
+  if (keeper) keeper->wake();
 }
 
 void world::tell(waiter& w) noexcept {
@@ -151,6 +191,7 @@ void world::tell(waiter& w) noexcept {
     detail::raw_guard hold(timers.lock);
     keeper_ = &w;
   }
+  if (controlled_by) return controlled_by->keeper_waits();
   exit();
 }
 

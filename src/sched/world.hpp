@@ -22,6 +22,7 @@
 #pragma once
 
 #include "sched/agent.hpp"
+#include "sched/control.hpp"
 #include "sched/timer_heap.hpp"
 
 namespace runnel::inline RUNNEL_ABI::sched {
@@ -44,17 +45,25 @@ class world {
   std::uint64_t number() const noexcept { return number_; }
 
   // Members, on their fibers or where they are made runnable.
-  void enter() noexcept {
-    active_.fetch_add(1, shim::order::relaxed);  // relaxed: who does it is active itself or outside, see invariant 1
-  }
-  void member_starts() noexcept {
-    members_.fetch_add(1, shim::order::relaxed);  // relaxed: a member that is active starts it
+  /// f's wait was claimed. True: the caller makes it runnable, false: the control does.
+  bool wakes(fiber& f) noexcept {
+    if (controlled_by) {
+      controlled_by->ready(f);
+      return false;
+    }
     enter();
+    return true;
+  }
+  /// The same for a new member.
+  bool member_starts(fiber& f) noexcept {
+    members_.fetch_add(1, shim::order::relaxed);  // relaxed: a member that is active starts it
+    if (controlled_by) controlled_by->starts(f);
+    return wakes(f);
   }
   /// After everything that its end does.
   void member_ended() noexcept;
-  void parks(bool outside) noexcept;
-  void goes_on(bool outside) noexcept;
+  void parks(fiber& f, bool outside) noexcept;
+  void goes_on(fiber& f, bool outside) noexcept;
 
   // The keeper.
   std::size_t members() const noexcept {
@@ -68,14 +77,31 @@ class world {
   /// From now on an idle world stays at its instant, or goes on again.
   void hold_time(bool still) noexcept;
 
+  // The control, where there is one.
+  /// Whether firing a timer may lead to anything.
+  bool clock_may_move() noexcept;
+  /// Fires the first timer, at its deadline.
+  void move_clock_once() noexcept;
+  /// A member has the turn: what was barren may bear fruit again.
+  void somebody_runs() noexcept;
+  /// Nobody can go on: the keeper has the turn.
+  void wake_keeper() noexcept;
+
   timer_heap timers;
+
+  /// Who decides what happens next; null: the workers. Set before the first member starts.
+  control* controlled_by = nullptr;
 
   /// Canceled when everybody has to go; what members wait for observes it beside their own contexts. The keeper's.
   detail::context_node* ending = nullptr;
 
  private:
   world() noexcept = default;
+  void enter() noexcept {
+    active_.fetch_add(1, shim::order::relaxed);  // relaxed: who does it is active itself or outside, see invariant 1
+  }
   void exit() noexcept;
+  void fire_one(aftermath& after) noexcept;
   bool move_clock(aftermath& after) noexcept;
 
   shim::atomic<std::int64_t> active_{0};

@@ -9,10 +9,13 @@
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/operation.hpp>
 
 namespace runnel::inline RUNNEL_ABI {
 
 using detail::raw_guard;
+using sched::choice_point;
+using sched::operation;
 
 namespace {
 
@@ -31,6 +34,11 @@ mutex::~mutex() {
 }
 
 bool mutex::try_lock() noexcept {
+  choice_point(operation::try_lock, this);
+  return take();
+}
+
+bool mutex::take() noexcept {
   std::uint32_t seen = word_.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange
   while (!(seen & locked_bit)) {
     // acquire: pairs with the release in unlock()
@@ -42,18 +50,21 @@ bool mutex::try_lock() noexcept {
 }
 
 void mutex::lock() noexcept {
-  if (!try_lock()) static_cast<void>(lock_slow(never, false, nullptr));
+  choice_point(operation::lock, this);
+  if (!take()) static_cast<void>(lock_slow(never, false, nullptr));
 }
 
 void mutex::lock(const context& ctx) {
   detail::context_node* extra = &detail::node_of(ctx);
+  choice_point(operation::lock, this);
   detail::check_canceled(extra);
-  if (try_lock()) return;
+  if (take()) return;
   if (lock_slow(never, true, extra) == result::was_canceled) detail::throw_wait_canceled(extra);
 }
 
 bool mutex::try_lock_until(time_point deadline) noexcept {
-  return try_lock() || lock_slow(deadline, false, nullptr) == result::locked;
+  choice_point(operation::lock, this);
+  return take() || lock_slow(deadline, false, nullptr) == result::locked;
 }
 
 mutex::result mutex::lock_slow(time_point deadline, bool cancelable, detail::context_node* extra) noexcept {
@@ -66,7 +77,7 @@ mutex::result mutex::lock_slow(time_point deadline, bool cancelable, detail::con
       // relaxed: the bit is only a promise to come through guard_, which orders the rest; unlock() sees it or we see
       // the lock free, because both change the one word
       const std::uint32_t before = word_.fetch_or(waiters_bit, shim::order::relaxed);
-      if (!(before & locked_bit) && try_lock()) {
+      if (!(before & locked_bit) && take()) {
         // relaxed: under guard_
         if (waiters_.empty()) word_.fetch_and(~waiters_bit, shim::order::relaxed);
         return result::locked;
@@ -81,7 +92,7 @@ mutex::result mutex::lock_slow(time_point deadline, bool cancelable, detail::con
       return result::locked;
     }
     if (t == sched::retry) {
-      if (try_lock()) return result::locked;
+      if (take()) return result::locked;
       w.rearm();
       continue;
     }
@@ -93,6 +104,7 @@ mutex::result mutex::lock_slow(time_point deadline, bool cancelable, detail::con
 }
 
 void mutex::unlock() noexcept {
+  choice_point(operation::unlock, this);
   detail::sanitizer::hb_release(this);
   std::uint32_t seen = locked_bit;
   // release: publishes the critical section; relaxed on failure: the slow path looks again

@@ -6,12 +6,15 @@
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/operation.hpp>
 
 namespace runnel::inline RUNNEL_ABI {
 
 using detail::raw_guard;
 using detail::sanitizer::hb_acquire;
 using detail::sanitizer::hb_release;
+using sched::choice_point;
+using sched::operation;
 
 wait_group::~wait_group() {
   raw_guard hold(object_.lock);
@@ -20,6 +23,7 @@ wait_group::~wait_group() {
 }
 
 void wait_group::add(std::ptrdiff_t n) {
+  choice_point(operation::add, this);
   sched::wake_list woken;
   {
     raw_guard hold(object_.lock);
@@ -35,6 +39,7 @@ void wait_group::add(std::ptrdiff_t n) {
 }
 
 bool wait_group::wait_until(time_point deadline, detail::context_node* extra) {
+  choice_point(operation::wait, this);
   detail::check_canceled(extra);
   sched::waiter w;
   sched::wait_node n(w);
@@ -98,6 +103,7 @@ void run_owned(sched::job& j) noexcept {
 }  // namespace
 
 void start_owned(owned_child& c, const site& at) {
+  choice_point(operation::start, nullptr, at);
   const ambient_parents p = ambient();
   c.node = ref_ptr<context_node>(p.cancel ? p.cancel : nullptr);
   if (!c.node) c.node = ref_ptr<context_node>::adopt(new plain_node(nullptr, p.values));

@@ -49,6 +49,7 @@ class mutex {
 
  private:
   enum class result : std::uint8_t { locked, timed_out, was_canceled };
+  bool take() noexcept;
   result lock_slow(time_point deadline, bool cancelable, detail::context_node* extra) noexcept;
   void unlock_slow() noexcept;
 
