@@ -27,6 +27,10 @@ void* __tsan_create_fiber(unsigned);
 void __tsan_destroy_fiber(void*);
 void __tsan_switch_to_fiber(void*, unsigned);
 void __tsan_set_fiber_name(void*, const char*);
+void AnnotateIgnoreReadsBegin(const char*, int);
+void AnnotateIgnoreReadsEnd(const char*, int);
+void AnnotateIgnoreWritesBegin(const char*, int);
+void AnnotateIgnoreWritesEnd(const char*, int);
 }
 #endif
 #if __has_include(<valgrind/valgrind.h>)
@@ -120,6 +124,26 @@ inline void let_signals_in() noexcept {
   ::poll(nullptr, 0, 0);
 #endif
 }
+
+/// A scope whose accesses TSan does not judge: those of library code that fibers run in turn, through functions of libc
+/// that TSan intercepts although their caller is not instrumented. Nothing may switch inside.
+class unseen {
+ public:
+  unseen() noexcept {
+#if defined(RUNNEL_TSAN)
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+#endif
+  }
+  ~unseen() {
+#if defined(RUNNEL_TSAN)
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#endif
+  }
+  unseen(const unseen&) = delete;
+  unseen& operator=(const unseen&) = delete;
+};
 
 // Only in the build for exploration, which follows the same edges.
 void note_release(const void* address) noexcept;

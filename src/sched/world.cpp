@@ -83,9 +83,9 @@ void world::close(bool abandoned) noexcept {
 }
 
 void world::parks(fiber& f, bool outside) noexcept {
+  hb_release(&active_);
   if (controlled_by) return controlled_by->parks(f, outside);
   if (outside) enter();
-  hb_release(&active_);
   exit();
 }
 
@@ -194,6 +194,8 @@ void world::tell(waiter& w) noexcept {
   if (controlled_by) return controlled_by->keeper_waits();
   exit();
 }
+
+void world::see_members() const noexcept { hb_acquire(&active_); }
 
 void world::untell() noexcept {
   detail::raw_guard hold(timers.lock);

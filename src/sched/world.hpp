@@ -72,6 +72,8 @@ class world {
   /// `w` is claimed and woken when the world is idle and its clock does not move; the keeper no longer counts, and does again
   /// once w has been claimed.
   void tell(waiter& w) noexcept;
+  /// What the members did before they parked or ended happens before this.
+  void see_members() const noexcept;
   /// Takes tell() back; the keeper counts again.
   void untell() noexcept;
   /// From now on an idle world stays at its instant, or goes on again.

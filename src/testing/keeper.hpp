@@ -49,7 +49,10 @@ class keeper {
   bool wait_until_idle() {
     sched::waiter w;
     world_.tell(w);
-    if (wait(w, sched::wait_reason::bubble, nullptr) != sched::was_canceled) return true;
+    if (wait(w, sched::wait_reason::bubble, nullptr) != sched::was_canceled) {
+      world_.see_members();
+      return true;
+    }
     world_.untell();
     return false;
   }

@@ -179,23 +179,27 @@ TEST(goker, moby_33293) {
 // serving/2137: the second request takes the only active slot, and waits for a lock that is released after the first.
 auto serving_2137(std::size_t slots) {
   return [slots] {
-    channel<int> pending(2), active(slots);
-    mutex request[2];
-    channel<int> accepted[2] = {channel<int>(1), channel<int>(1)};
-    for (mutex& m : request) m.lock();
+    struct shared {
+      explicit shared(std::size_t n) : active(n) {}
+      channel<int> pending{2}, active;
+      mutex request[2];
+      channel<int> accepted[2] = {channel<int>(1), channel<int>(1)};
+    };
+    auto s = std::make_shared<shared>(slots);
+    for (mutex& m : s->request) m.lock();
     for (int i = 0; i < 2; ++i)
-      go_detached({.name = i == 0 ? "first" : "second"}, [&, i] {
-        if (pending.try_send(1) != channel_status::ok) return;
-        active.send(1);
-        request[i].lock();
-        request[i].unlock();
-        active.receive();
-        pending.receive();
-        accepted[i].send(1);
+      go_detached({.name = i == 0 ? "first" : "second"}, [s, i] {
+        if (s->pending.try_send(1) != channel_status::ok) return;
+        s->active.send(1);
+        s->request[i].lock();
+        s->request[i].unlock();
+        s->active.receive();
+        s->pending.receive();
+        s->accepted[i].send(1);
       });
     for (int i = 0; i < 2; ++i) {
-      request[i].unlock();
-      accepted[i].receive();
+      s->request[i].unlock();
+      s->accepted[i].receive();
     }
   };
 }

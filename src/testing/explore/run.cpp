@@ -9,6 +9,8 @@
 
 namespace runnel::inline RUNNEL_ABI::detail::explorer {
 
+using sanitizer::unseen;
+
 run::run(const plan& p, const std::vector<std::uint16_t>* expected)
     : plan_(p), expected_(expected), strategy_(make_strategy(p)), random_(p.seed ^ 0x5851F42D4C957F2Dull) {
   out_.members.resize(1);  // the clock
@@ -78,6 +80,7 @@ void run::fail(runnel::verdict v, std::string text, std::exception_ptr e) noexce
 }
 
 void run::escaped(std::exception_ptr e) noexcept {
+  const unseen turn_of_this;
   try {
     std::rethrow_exception(e);
   } catch (const misuse& x) {
@@ -92,11 +95,14 @@ void run::escaped(std::exception_ptr e) noexcept {
 void run::broken(const char* text) noexcept {
   sched::agent& a = sched::this_agent();
   if (!a.is_fiber || !is_mine(static_cast<sched::fiber*>(&a))) return;
-  fail(verdict::misuse, text);
-  broken_ = true;
   // It never runs again: whatever it was about to do would be undefined.
   static_cast<sched::fiber&>(a).state.store(sched::fiber_state::parked, shim::order::relaxed);  // relaxed: for reports
-  to_keeper();
+  {
+    const unseen turn_of_this;
+    fail(verdict::misuse, text);
+    broken_ = true;
+    to_keeper();
+  }
   sched::worker::leave(static_cast<sched::fiber&>(a), sched::afterwards::nothing);
 }
 
@@ -112,11 +118,13 @@ bool run::is_mine(const sched::fiber* f) const noexcept {
 }
 
 void run::starts(sched::fiber& f) noexcept {
+  const unseen turn_of_this;
   f.number_in_world = static_cast<std::uint32_t>(out_.members.size());
   out_.members.push_back({&f, f.name, f.spawned_at, {}});
 }
 
 void run::ready(sched::fiber& f) noexcept {
+  const unseen turn_of_this;
   {
     raw_guard hold(lock_);
     const auto place = std::lower_bound(ready_.begin(), ready_.end(), f.number_in_world,
@@ -220,23 +228,24 @@ void run::step_aside(sched::fiber& f) noexcept {
   f.state.store(sched::fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
 }
 
-void run::maybe_switch(sched::fiber& f) noexcept {
+/// True: another one has the turn, and f has to leave.
+bool run::maybe_switch(sched::fiber& f) noexcept {
   for (;;) {
     if (over_) {
       step_aside(f);
       to_keeper();
-      return sched::worker::leave(f, sched::afterwards::nothing);
+      return true;
     }
     candidates(true);
     const std::uint32_t next = choose();
-    if (next == f.number_in_world) return;
+    if (next == f.number_in_world) return false;
     if (next == clock_number) {
       move_clock();
       continue;
     }
     step_aside(f);
     give_to(next);
-    return sched::worker::leave(f, sched::afterwards::nothing);
+    return true;
   }
 }
 
@@ -244,17 +253,17 @@ void run::choice_point(operation o, const void* object, const site& s) noexcept 
   sched::agent& a = sched::this_agent();
   if (in_clock_ || !a.is_fiber || !is_mine(static_cast<sched::fiber*>(&a))) return;
   auto& f = static_cast<sched::fiber&>(a);
+  if (at_point(f, o, object, s)) sched::worker::leave(f, sched::afterwards::nothing);
+}
+
+/// True: f has to leave.
+bool run::at_point(sched::fiber& f, operation o, const void* object, const site& s) noexcept {
+  const unseen turn_of_this;
   if (ending_) {
-    if (++ending_steps_ <= plan_.steps) return;
+    if (++ending_steps_ <= plan_.steps) return false;
     step_aside(f);  // it does not end, and nothing can make it: it is left as it is
-    ending_steps_ = 0;
-    raw_guard hold(lock_);
-    ready_.clear();
-    who_ = turn::keeper;
-    current_ = clock_number;
-    hold.unlock();
-    world_->wake_keeper();
-    return sched::worker::leave(f, sched::afterwards::nothing);
+    to_keeper();
+    return true;
   }
   event e{};
   e.what = event::kind::operation;
@@ -263,13 +272,16 @@ void run::choice_point(operation o, const void* object, const site& s) noexcept 
   e.number = number_of(object);
   e.at = s;
   note(e);
-  maybe_switch(f);
+  return maybe_switch(f);
 }
 
 void run::yields(sched::fiber& f) noexcept {
   if (ending_) {  // others first
-    step_aside(f);
-    give_on();
+    {
+      const unseen turn_of_this;
+      step_aside(f);
+      give_on();
+    }
     return sched::worker::leave(f, sched::afterwards::nothing);
   }
   yielded_ = true;
@@ -277,6 +289,7 @@ void run::yields(sched::fiber& f) noexcept {
 }
 
 void run::parks(sched::fiber& f, bool outside) noexcept {
+  const unseen turn_of_this;
   if (outside) ++outside_;
   event e{};
   e.what = event::kind::park;
@@ -293,6 +306,7 @@ void run::goes_on(sched::fiber&, bool outside) noexcept {
 }
 
 void run::ended() noexcept {
+  const unseen turn_of_this;
   event e{};
   e.what = event::kind::end;
   e.member = current_;
@@ -302,10 +316,14 @@ void run::ended() noexcept {
   give_on();
 }
 
-void run::keeper_waits() noexcept { give_on(); }
+void run::keeper_waits() noexcept {
+  const unseen turn_of_this;
+  give_on();
+}
 
 std::uint32_t run::draw(std::uint32_t bound) noexcept {
   if (bound <= 1) return 0;
+  const unseen turn_of_this;
   event e{};
   e.what = event::kind::draw;
   e.member = current_;
@@ -329,6 +347,7 @@ void run::join_clock(std::vector<std::uint32_t>& into, const std::vector<std::ui
 }
 
 void run::release(const void* address) noexcept {
+  const unseen turn_of_this;
   if (current_ == clock_number || in_clock_ || ending_) return;
   std::vector<std::uint32_t>& mine = clock_of(current_);
   join_clock(released_[address], mine);
@@ -336,6 +355,7 @@ void run::release(const void* address) noexcept {
 }
 
 void run::acquire(const void* address) noexcept {
+  const unseen turn_of_this;
   if (current_ == clock_number || in_clock_ || ending_) return;
   const auto found = released_.find(address);
   if (found != released_.end()) join_clock(clock_of(current_), found->second);
@@ -349,6 +369,11 @@ std::string run::describe(std::uint32_t m, operation o, const site& s) const {
 
 void run::access(operation o, const void* variable, const site& s) noexcept {
   choice_point(o, variable, s);
+  check_access(o, variable, s);
+}
+
+void run::check_access(operation o, const void* variable, const site& s) noexcept {
+  const unseen turn_of_this;
   if (current_ == clock_number || in_clock_ || ending_) return;
   const std::uint32_t me = current_;
   const std::vector<std::uint32_t>& mine = clock_of(me);
@@ -376,7 +401,10 @@ void run::access(operation o, const void* variable, const site& s) noexcept {
   v.read_at.clear();
 }
 
-void run::end_of(const void* variable) noexcept { variables_.erase(variable); }
+void run::end_of(const void* variable) noexcept {
+  const unseen turn_of_this;
+  variables_.erase(variable);
+}
 
 }  // namespace runnel::inline RUNNEL_ABI::detail::explorer
 

@@ -6,6 +6,7 @@
 // nothing is touched after that.
 // In the clock (while a timer fires, on the stack of whoever has the turn) nothing is a choice point and nobody's order is
 // changed: what a timer does is ordered after nothing.
+// Every entry is `unseen` by ThreadSanitizer, which knows nothing of turns; what leaves its stack does so outside of that scope.
 // An end: once `over_`, the turn goes back to the keeper at the next point. It cancels everybody and gives the turn on in
 // `ending_`, in which members run one after the other without choices.
 #pragma once
@@ -100,7 +101,9 @@ class run final : public sched::control {
   void to_keeper() noexcept;
   void give_to(std::uint32_t number) noexcept;
   void step_aside(sched::fiber& f) noexcept;
-  void maybe_switch(sched::fiber& f) noexcept;
+  bool maybe_switch(sched::fiber& f) noexcept;
+  bool at_point(sched::fiber& f, operation o, const void* object, const site& s) noexcept;
+  void check_access(operation o, const void* variable, const site& s) noexcept;
   std::uint32_t number_of(const void* object);
   std::vector<std::uint32_t>& clock_of(std::uint32_t m);
   static void join_clock(std::vector<std::uint32_t>& into, const std::vector<std::uint32_t>& from);
