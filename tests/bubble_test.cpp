@@ -286,7 +286,7 @@ TEST_P(bubble_test, a_timer_keeps_to_the_clock_that_it_was_made_under) {
 }
 
 TEST_P(bubble_test, bubbles_do_not_disturb_each_other) {
-  in_runtime([this] {
+  in_runtime([] {
     std::vector<party> parties;
     for (int p = 0; p < 8; ++p)
       parties.push_back(start([p] {

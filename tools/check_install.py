@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Installs a build into an empty prefix, then configures, builds and runs a project that uses find_package."""
+"""Installs a build into an empty prefix, then configures, builds and runs a project that uses find_package.
+
+A project that links runnel::runnel and runnel::explore into one program must be refused.
+"""
 import argparse
 import pathlib
 import subprocess
@@ -20,8 +23,14 @@ def run(*command):
 with tempfile.TemporaryDirectory() as folder:
     prefix, build = f"{folder}/prefix", f"{folder}/build"
     run("cmake", "--install", arguments.build, "--prefix", prefix)
-    run("cmake", "-S", arguments.consumer, "-B", build, "-G", arguments.generator,
-        f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={arguments.cxx}")
+    configure = ["cmake", "-S", arguments.consumer, "-B", build, "-G", arguments.generator,
+                 f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={arguments.cxx}"]
+    run(*configure)
     run("cmake", "--build", build)
-    output = subprocess.run([f"{build}/consumer"], check=True, text=True, stdout=subprocess.PIPE).stdout
-    assert output == "42\n", output
+    for program in ("consumer", "consumer_explores"):
+        output = subprocess.run([f"{build}/{program}"], check=True, text=True, stdout=subprocess.PIPE).stdout
+        assert output == "42\n", output
+    for how in ("target", "dependency"):
+        mixed = subprocess.run([*configure, f"-DCONSUMER_MIXES={how}"], stdin=subprocess.DEVNULL, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert mixed.returncode != 0 and "RUNNEL_FLAVOUR" in mixed.stdout, mixed.stdout

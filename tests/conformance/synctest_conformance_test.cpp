@@ -88,7 +88,7 @@ TEST_P(synctest_conformance, synctest_03_neighbour_a_stopped_timer_lets_time_pas
 }
 
 TEST_P(synctest_conformance, synctest_05_who_waits_for_the_outside_is_not_idle) {
-  in_runtime([this] {
+  in_runtime([] {
     channel<int> c, acknowledged(1);
     auto outside = start([&] {
       for (int i = 0; i < 2; ++i) EXPECT_EQ(c.receive(), i);  // send; send as a case of select
@@ -249,7 +249,7 @@ TEST_P(synctest_conformance, synctest_11_neighbour_also_when_it_fails) {
 }
 
 TEST_P(synctest_conformance, waitgroup_04_a_group_of_the_outside_holds_the_clock) {
-  in_runtime([this] {
+  in_runtime([] {
     wait_group group;
     group.add(1);
     channel<int> begun(1);
