@@ -285,6 +285,19 @@ TEST_P(bubble_test, a_timer_keeps_to_the_clock_that_it_was_made_under) {
   });
 }
 
+TEST_P(bubble_test, what_was_only_prepared_leaves_with_its_end) {
+  in_runtime([] {
+    auto outer = derive_cancel(context::current());
+    std::stop_token token;
+    bubble([&] { token = outer.ctx.stop_token(); });  // reserves a fiber that outlives the bubble
+    bubble([&] {
+      outer.cancel();
+      sleep_for(1s);
+    });
+    while (!token.stop_requested()) yield();
+  });
+}
+
 TEST_P(bubble_test, bubbles_do_not_disturb_each_other) {
   in_runtime([] {
     std::vector<party> parties;

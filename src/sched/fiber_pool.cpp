@@ -91,6 +91,7 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
   f->swallowed = 0;
   f->locals = nullptr;
   f->lives_in = this_world();
+  if (f->lives_in) f->lives_in->reserves(+1);
   f->caught_exceptions = nullptr;
   f->uncaught_exceptions = 0;
   f->saved_errno = 0;
@@ -113,7 +114,11 @@ void start_fiber(fiber* f, job& work) noexcept {
 }
 
 void release_fiber(fiber* f) noexcept {
-  if (f->work) detail::sanitizer::destroy(f->sanitizer);
+  if (f->work) {
+    detail::sanitizer::destroy(f->sanitizer);
+  } else if (f->lives_in) {
+    f->lives_in->reserves(-1);
+  }
   if (detail::sanitizer::fresh_stacks) detail::unmap_single(f->stack_bottom - detail::guard_bytes(f->size_class), f->size_class);
   const bool counted = f->work != nullptr && f->state.load(shim::order::relaxed) != fiber_state::abandoned;  // relaxed: ours
   f->work = nullptr;

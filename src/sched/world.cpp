@@ -2,6 +2,7 @@
 #include "sched/world.hpp"
 
 #include "base/kernel_clock.hpp"
+#include "sched/fiber_pool.hpp"
 
 #include <cstdlib>
 #include <new>
@@ -72,6 +73,12 @@ void world::close(bool abandoned) noexcept {
   open_worlds.fetch_sub(1, shim::order::relaxed);  // relaxed: a count
   ending = nullptr;
   controlled_by = nullptr;
+  // relaxed: whoever counts up or down is over, or belongs to the outside and starts too late to belong here
+  if (reserved_.exchange(0, shim::order::relaxed) != 0)
+    for_each_fiber([this](fiber& f) {
+      // relaxed: as above
+      if (f.lives_in == this && f.state.load(shim::order::relaxed) == fiber_state::reserved) f.lives_in = nullptr;
+    });
   {
     detail::raw_guard hold(timers.lock);
     while (timer_node* n = timers.first()) timers.take_out(*n);

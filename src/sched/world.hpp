@@ -34,7 +34,8 @@ class world {
 
   /// A world at its epoch; the caller is its keeper and counts in it.
   static world& open();
-  /// Gives it back. Its timers are disarmed; members that are left were abandoned, and it is then kept for good.
+  /// Gives it back. Its timers are disarmed, fibers that were reserved and not started leave it; members that are left were
+  /// abandoned, and it is then kept for good.
   void close(bool abandoned) noexcept;
 
   time_point now() const noexcept {
@@ -54,9 +55,14 @@ class world {
     enter();
     return true;
   }
-  /// The same for a new member.
+  /// A fiber is reserved here, or given back without having been started.
+  void reserves(std::ptrdiff_t change) noexcept {
+    reserved_.fetch_add(change, shim::order::relaxed);  // relaxed: a count for close()
+  }
+  /// As wakes(), for a new member.
   bool member_starts(fiber& f) noexcept {
     members_.fetch_add(1, shim::order::relaxed);  // relaxed: a member that is active starts it
+    reserves(-1);
     if (controlled_by) controlled_by->starts(f);
     return wakes(f);
   }
@@ -108,6 +114,7 @@ class world {
 
   shim::atomic<std::int64_t> active_{0};
   shim::atomic<std::size_t> members_{0};
+  shim::atomic<std::ptrdiff_t> reserved_{0};
   shim::atomic<std::int64_t> now_ns_{0};
   std::uint64_t number_ = 0;
   // Under the lock of `timers`.

@@ -120,7 +120,7 @@ bool run::is_mine(const sched::fiber* f) const noexcept {
 void run::starts(sched::fiber& f) noexcept {
   const unseen turn_of_this;
   f.number_in_world = static_cast<std::uint32_t>(out_.members.size());
-  out_.members.push_back({&f, f.name, f.spawned_at, {}});
+  out_.members.push_back({&f, f.id, f.name, f.spawned_at, {}});
 }
 
 void run::ready(sched::fiber& f) noexcept {

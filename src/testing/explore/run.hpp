@@ -37,6 +37,7 @@ struct event {
 
 struct member {
   sched::fiber* fiber;
+  std::uint64_t id;
   std::string name;
   site started_at;
   std::vector<std::uint32_t> clock;  ///< vector clock, by member

@@ -75,7 +75,7 @@ std::string trace_of(const outcome& o) {
   std::string s = std::string("runnel: ") + runnel::to_string(o.verdict) + ": " + o.text + "\n" + o.fibers;
   s += "decisions (0: the clock):" + folded(o.decisions) + "\nfibers\n";
   for (std::uint32_t m = 1; m < o.members.size(); ++m)
-    s += "  " + name_of(o, m) + ", started" + place_of(o.members[m].started_at) + "\n";
+    s += "  " + name_of(o, m) + ", in reports " + std::to_string(o.members[m].id) + ", started" + place_of(o.members[m].started_at) + "\n";
   s += "steps\n";
   std::size_t i = o.events.size() > most_steps ? o.events.size() - most_steps : 0;
   if (i) s += "  (the first " + std::to_string(i) + " are left out)\n";
