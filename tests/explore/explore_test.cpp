@@ -1,10 +1,14 @@
 // Small programs that are known to be wrong, each found and found again; their repaired twins are not reported.
 #include <runnel/atomic.hpp>
+#include <runnel/fd.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/testing/explore.hpp>
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <array>
 #include <optional>
 #include <string>
 
@@ -350,6 +354,26 @@ TEST(explore, limits_hold) {
   EXPECT_EQ(explore({.budget = 0s}, [] {}).schedules, 1u);
   EXPECT_THROW(explore({.schedules = 0}, [] {}), misuse);
   EXPECT_THROW(explore({.steps = 0}, [] {}), misuse);
+}
+
+/// The kernel's readiness comes when it comes: it must not hang, and may be refused as not repeatable.
+TEST(explore, who_waits_for_the_outside_is_waited_for) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe(ends.data()), 0);
+  try {
+    const auto r = explore({.schedules = 1}, [&] {
+      auto t = go([&] { wait_readable(ends[0]); });
+      yield();
+      require(write(ends[1], "x", 1) == 1, "write");
+      t.get();
+      char x;
+      require(read(ends[0], &x, 1) == 1, "read");
+    });
+    EXPECT_FALSE(r.failed) << r.trace;
+  } catch (const replay_diverged&) {
+  }
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST(explore, blocking_calls_run_on_the_spot) {

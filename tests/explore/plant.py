@@ -19,6 +19,10 @@ BUGS = {
     "close_looks_like_delivery": (
         "        n->note = saw_close;\n",
         "        n->note = q == &senders_ ? completed : saw_close;\n"),
+    # A receiver that has its value, and is canceled before it runs, throws the value away.
+    "cancellation_after_the_hand_over": (
+        "    if (t == sched::granted) return c->finish_receive(n);\n",
+        "    if (t == sched::granted) check_canceled(how.extra);\n    if (t == sched::granted) return c->finish_receive(n);\n"),
 }
 
 bug, source, target = sys.argv[1:]

@@ -363,7 +363,7 @@ void run::acquire(const void* address) noexcept {
 
 std::string run::describe(std::uint32_t m, operation o, const site& s) const {
   std::string text = (o == operation::read ? "read by fiber " : "written by fiber ") + std::to_string(m);
-  if (!out_.members[m].name.empty()) text += " \"" + out_.members[m].name + "\"";
+  if (!out_.members[m].name.empty()) text.append(" \"").append(out_.members[m].name).append("\"");
   return text + " at " + s.file + ":" + std::to_string(s.line);
 }
 

@@ -29,7 +29,7 @@ const char* to_string(operation o) noexcept {
 std::string name_of(const outcome& o, std::uint32_t m) {
   if (m == clock_number) return "the clock";
   std::string s = "fiber " + std::to_string(m);
-  if (!o.members[m].name.empty()) s += " \"" + o.members[m].name + "\"";
+  if (!o.members[m].name.empty()) s.append(" \"").append(o.members[m].name).append("\"");
   return s;
 }
 
@@ -37,7 +37,7 @@ std::string place_of(const site& s) {
   return s.line ? std::string(" at ") + s.file + ":" + std::to_string(s.line) : std::string();
 }
 
-std::string numbered(std::uint32_t object) { return object ? " #" + std::to_string(object) : std::string(); }
+std::string numbered(std::uint32_t object) { return object ? std::string(" #").append(std::to_string(object)) : std::string(); }
 
 std::string line_of(const outcome& o, const event& e) {
   switch (e.what) {
@@ -62,8 +62,8 @@ std::string folded(const std::vector<std::uint32_t>& decisions) {
   for (std::size_t i = 0; i < decisions.size();) {
     std::size_t end = i;
     while (end < decisions.size() && decisions[end] == decisions[i]) ++end;
-    s += " " + std::to_string(decisions[i]);
-    if (end - i > 1) s += "x" + std::to_string(end - i);
+    s.append(" ").append(std::to_string(decisions[i]));
+    if (end - i > 1) s.append("x").append(std::to_string(end - i));
     i = end;
   }
   return s;

@@ -61,9 +61,30 @@ void room_lets_a_sender_go() {
   sender.get();
 }
 
+/// A receiver is canceled, or it has received; never both.
+void a_cancellation_loses_nothing() {
+  channel<int> c;
+  auto limited = derive_cancel(context::current());
+  int received = 0;
+  auto receiver = go([&] {
+    const context_scope ambient(limited.ctx);
+    try {
+      c.receive();
+      ++received;
+    } catch (const canceled&) {
+    }
+  });
+  auto canceler = go([&] { limited.cancel.cancel(); });
+  const int sent = c.try_send(1) == channel_status::ok;  // only to one that waits
+  receiver.get();
+  canceler.get();
+  require(sent == received, "a value is lost");
+}
+
 TEST(planted_channel, is_found) {
   bool found = false;
-  for (auto program : {&everything_arrives_once, &what_is_accepted_arrives, &room_lets_a_sender_go}) {
+  for (auto program : {&everything_arrives_once, &what_is_accepted_arrives, &room_lets_a_sender_go,
+                       &a_cancellation_loses_nothing}) {
     const explore_result r = explore(program);
     if (!r.failed) continue;
     found = true;
