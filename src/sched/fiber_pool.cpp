@@ -4,7 +4,6 @@
 #include "sched/runtime.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 
 namespace runnel::inline RUNNEL_ABI::sched {
@@ -79,11 +78,8 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
     f->stack_bottom = base + detail::guard_bytes(c);
     f->stack_top = base + stack_bytes(c);
   }
-  f->id = last_id.fetch_add(1, shim::order::relaxed) + 1;  // relaxed: only uniqueness matters
-  f->spawned_at = at;
-  const std::size_t n = std::min(name.size(), fiber::name_bytes - 1);
-  if (n) std::memcpy(f->name, name.data(), n);
-  f->name[n] = '\0';
+  // relaxed: only uniqueness matters
+  f->label.set(last_id.fetch_add(1, shim::order::relaxed) + 1, name, at);
   f->ambient = nullptr;
   f->innermost = nullptr;
   f->shields = 0;
@@ -98,11 +94,11 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
 
 void start_fiber(fiber* f, job& work) noexcept {
   const auto size = static_cast<std::size_t>(f->stack_top - f->stack_bottom);
-  detail::sanitizer::create(f->sanitizer, f->stack_bottom, size, f->name[0] ? f->name : nullptr);
+  detail::sanitizer::create(f->sanitizer, f->stack_bottom, size, f->label.read().name);
   f->work = &work;
   live.fetch_add(1, shim::order::relaxed);  // relaxed: a count; its end is ordered by release_fiber()
   // Stacks of neighbouring slots would otherwise compete for the same cache sets: start them up to 1 KiB apart.
-  const std::size_t colour = (f->id % 16) * 64;
+  const std::size_t colour = (f->label.id() % 16) * 64;
   // relaxed: published with the fiber itself through the run queue
   f->saved_sp.store(detail::prepare_stack(f->stack_top - colour, f), shim::order::relaxed);
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports

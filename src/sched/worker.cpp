@@ -40,7 +40,7 @@ void worker::main() noexcept {
   set_this_worker(this);
   exceptions_ = reinterpret_cast<void**>(abi::__cxa_get_globals());
   errno_ = detail::errno_address();
-  detail::sanitizer::adopt_thread(sanitizer_);
+  detail::sanitizer::adopt_thread(sanitizer_, errno_);
   signal_stack alternate;
   while (fiber* f = find_work()) {
     execute(f);
