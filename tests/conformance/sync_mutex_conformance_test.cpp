@@ -115,7 +115,7 @@ TEST_F(mutex_misuse, mutex_03_neighbour_destroying_what_is_waited_for_ends_the_p
   EXPECT_DEATH(run([] {
                  auto m = std::make_unique<mutex>();
                  m->lock();
-                 auto waiting = go([&m] { m->lock(); });
+                 auto waiting = go([&one = *m] { one.lock(); });
                  while (stats().parked < 2) yield();
                  m.reset();
                }),
