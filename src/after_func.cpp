@@ -126,6 +126,7 @@ after_func_handle::~after_func_handle() {
     {
       detail::raw_guard hold(r.lock);
       if (!r.done) {
+        w.may_be_ended_by(r);
         r.waiters.push_back(n);
         wait = true;
       }

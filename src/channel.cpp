@@ -132,11 +132,13 @@ void channel_core::enqueue_sender(sched::wait_node& n, void* value, std::excepti
   n.slot = value;
   n.note = reinterpret_cast<std::uintptr_t>(&error);
   hb_release(value);
+  n.owner->may_be_ended_by(*this);
   senders_.push_back(n);
 }
 void channel_core::enqueue_receiver(sched::wait_node& n, void* optional) noexcept {
   n.slot = optional;
   hb_release(optional);
+  n.owner->may_be_ended_by(*this);
   receivers_.push_back(n);
 }
 

@@ -2,6 +2,7 @@
 
 #include "sched/agent.hpp"
 #include "sched/report.hpp"
+#include "sched/world.hpp"
 
 #include <runnel/base/assert.hpp>
 
@@ -16,6 +17,11 @@ constexpr std::uint32_t swallowed_limit = 1000;
 
 /// What a blocking operation of `a` observes besides an explicit context; null: nothing.
 context_node* observed(const sched::agent& a) noexcept { return a.shields ? nullptr : a.ambient; }
+
+/// What it observes besides: the end of its bubble, whatever context it is under; null outside of bubbles.
+context_node* end_of_bubble(const sched::agent& a) noexcept {
+  return a.lives_in && !a.shields ? a.lives_in->ending : nullptr;
+}
 
 /// An operation was refused at its beginning, because of n. Who meets the same cancellation again and again ignores it.
 void note_swallowed(const context_node& n) {
@@ -138,8 +144,8 @@ void context_node::cancel_one(context_node& origin, std::exception_ptr& cause, c
     first_hook = h->next_to_fire;
     h->fire(*h);
   }
-  // relaxed: missed at worst by a cancellation that races with the creation; then the timer fires for nothing
-  if (has_timer_.load(shim::order::relaxed)) sched::disarm(timer_);
+  // acquire: pairs with set_deadline(). Missed at worst by a cancellation that races with it; then the timer fires for nothing
+  if (has_timer_.load(shim::order::acquire)) sched::disarm(timer_);
 }
 
 std::exception_ptr context_node::cause() {
@@ -167,12 +173,12 @@ void context_node::set_deadline(time_point t, std::exception_ptr cause) {
   }
   deadline_cause_ = std::move(cause);
   if (is_canceled()) return;
-  has_timer_.store(true, shim::order::relaxed);  // relaxed: see cancel_one()
   sched::arm(timer_, t);
+  has_timer_.store(true, shim::order::release);  // release: pairs with cancel_one(), the timer knows its clock
 }
 
 /// Under the timer lock. A node that is on its way out waits for that lock in disarm(), with no reference left.
-sched::deferred* context_node::on_deadline(sched::timer_node& t, sched::wake_list&) noexcept {
+sched::deferred* context_node::on_deadline(sched::timer_node& t, time_point, sched::wake_list&) noexcept {
   auto& timer = static_cast<deadline_timer&>(t);
   return timer.node.try_add_ref() ? &timer : nullptr;
 }
@@ -265,17 +271,19 @@ ambient_scope::~ambient_scope() {
 
 void check_canceled(context_node* extra) {
   const sched::agent& a = sched::this_agent();
-  context_node* n = observed(a);
-  const bool canceled_here = (n && n->is_canceled()) || (extra && extra->is_canceled());
-  if (!canceled_here || std::uncaught_exceptions() > 0) return;
-  note_swallowed(n && n->is_canceled() ? *n : *extra);
+  const context_node* by = observed(a);
+  if (!by || !by->is_canceled()) by = extra;
+  if (!by || !by->is_canceled()) by = end_of_bubble(a);
+  if (!by || !by->is_canceled() || std::uncaught_exceptions() > 0) return;
+  note_swallowed(*by);
   throw_wait_canceled(extra);
 }
 
 void throw_wait_canceled(context_node* extra) {
-  context_node* n = observed(sched::this_agent());
-  if (n && n->is_canceled()) n->throw_canceled();
-  extra->throw_canceled();
+  const sched::agent& a = sched::this_agent();
+  for (context_node* n : {observed(a), extra, end_of_bubble(a)})
+    if (n && n->is_canceled()) n->throw_canceled();
+  fatal("a wait was canceled by a context that is not");
 }
 
 namespace {
@@ -314,11 +322,13 @@ sched::claim_token wait(sched::waiter& w, sched::wait_reason reason, const void*
                         context_node* extra) noexcept {
   sched::agent& a = sched::this_agent();
   context_node* n = observed(a);
-  if ((n || extra) && std::uncaught_exceptions() > 0) n = extra = nullptr;
+  context_node* end = end_of_bubble(a);
+  if ((n || extra || end) && std::uncaught_exceptions() > 0) n = extra = end = nullptr;
   if (extra == n) extra = nullptr;
   registration first(n, w);
   registration second(extra, w);
-  if (first.ended() || second.ended()) return sched::was_canceled;
+  registration third(end, w);
+  if (first.ended() || second.ended() || third.ended()) return sched::was_canceled;
   a.swallowed = 0;
   return sched::park(w, reason, object, deadline);
 }

@@ -4,7 +4,7 @@
 
 #include "sched/blocking_pool.hpp"
 #include "sched/runtime.hpp"
-
+#include "sched/world.hpp"
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
@@ -13,6 +13,12 @@ using sanitizer::hb_release;
 
 namespace {
 shim::atomic<unhandled_hook> hook{nullptr};
+
+/// The caller's bubble is over and `e` says so: no failure, whatever contexts were in between.
+bool ended_with_its_bubble(const canceled& e) noexcept {
+  const sched::world* w = sched::this_world();
+  return w && e.origin().order() == w->ending->order();
+}
 
 /// For a person: the type is lost, the text is what there is.
 void report_exception(const std::exception_ptr& e) noexcept {
@@ -30,6 +36,15 @@ fiber_frame::fiber_frame(context_node& ambient) noexcept { sched::this_agent().a
 fiber_frame::~fiber_frame() { sched::destroy_locals(sched::this_agent()); }
 
 void deliver_unhandled(std::exception_ptr e) noexcept {
+  if (sched::this_world()) {
+    try {
+      std::rethrow_exception(e);
+    } catch (const canceled& c) {
+      if (ended_with_its_bubble(c)) return;
+    } catch (...) {
+      // a failure like any other
+    }
+  }
   // acquire: pairs with set_unhandled_hook()
   if (unhandled_hook h = hook.load(shim::order::acquire)) {
     const sched::agent& a = sched::this_agent();
@@ -67,7 +82,7 @@ void task_core::run_on_fiber(sched::job& j) noexcept {
     try {
       c.body_(c);
     } catch (const canceled& e) {
-      c.outcome_ = c.below(e.origin().order()) ? outcome::canceled : outcome::failed;
+      c.outcome_ = c.below(e.origin().order()) || ended_with_its_bubble(e) ? outcome::canceled : outcome::failed;
       if (c.outcome_ == outcome::failed) c.error_ = std::current_exception();
     } catch (...) {
       c.outcome_ = outcome::failed;
@@ -121,7 +136,7 @@ void task_core::join() {
       see_end();
       return;
     }
-    joiners_.push_back(n);
+    add_joiner(n);
   }
   if (wait(w, sched::wait_reason::task_join, this) == sched::was_canceled) {
     {
@@ -193,12 +208,14 @@ void run_blocking(blocking_call& c) {
   hb_release(&p);
   sched::submit_blocking(p);
   sched::waiter w;
+  w.may_be_ended_from_outside();
   sched::wait_node n(w);
   if (!p.finished_or_enqueue(n) && wait(w, sched::wait_reason::blocking_call, nullptr) == sched::was_canceled) {
     p.remove(n);
     if (sched::withdraw_blocking(p)) throw_wait_canceled();
     c.request_stop();
     sched::waiter again;
+    again.may_be_ended_from_outside();
     sched::wait_node last(again);
     if (!p.finished_or_enqueue(last)) sched::park(again, sched::wait_reason::blocking_call, nullptr);
   }

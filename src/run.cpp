@@ -9,6 +9,7 @@
 #include "sched/report.hpp"
 #include "sched/runtime.hpp"
 #include "sched/signals.hpp"
+#include "sched/world.hpp"
 
 #include <cstdio>
 #include <memory>
@@ -163,7 +164,10 @@ class user {
 
 }  // namespace
 
-ambient_parents detached_parents() noexcept { return {&detached_root(), ambient().values}; }
+ambient_parents detached_parents() noexcept {
+  const sched::world* w = sched::this_world();
+  return {w ? w->ending : &detached_root(), ambient().values};
+}
 
 int run_root(const run_options& o, task_core* core, int& result, site at) {
   const auto root = ref_ptr<task_core>::adopt(core);

@@ -79,6 +79,7 @@ void task_group::acquire_slot() {
       ++running_;
       return;
     }
+    w.may_be_ended_by(object_);
     slot_waiters_.push_back(n);
   }
   if (detail::wait(w, sched::wait_reason::group_slot, this) != sched::was_canceled) return;
@@ -176,6 +177,7 @@ bool task_group::join(time_point deadline) {
       hb_acquire(&joiners_);
       return true;
     }
+    w.may_be_ended_by(object_);
     joiners_.push_back(n);
   }
   const sched::claim_token t = detail::wait(w, sched::wait_reason::group_wait, this, deadline);

@@ -28,9 +28,8 @@ namespace detail {
 struct timer_source : sched::timer_node {
   timer_source(channel_core* c, std::chrono::nanoseconds p) noexcept : timer_node(&tick), channel(c), period(p) {}
 
-  static sched::deferred* tick(sched::timer_node& n, sched::wake_list& woken) noexcept {
+  static sched::deferred* tick(sched::timer_node& n, time_point now, sched::wake_list& woken) noexcept {
     auto& s = static_cast<timer_source&>(n);
-    time_point now = steady_clock::now();
     {
       raw_guard hold(s.channel->lock);
       static_cast<void>(s.channel->try_send_locked(&now, woken));  // full: the tick is dropped

@@ -1,9 +1,9 @@
-#include <runnel/base/clock.hpp>
+#include "base/kernel_clock.hpp"
 
-namespace runnel::inline RUNNEL_ABI {
+namespace runnel::inline RUNNEL_ABI::detail {
 
-time_point steady_clock::now() noexcept { return std::chrono::steady_clock::now(); }
+time_point kernel_now() noexcept { return std::chrono::steady_clock::now(); }
 
-std::chrono::system_clock::time_point detail::system_now() noexcept { return std::chrono::system_clock::now(); }
+std::chrono::system_clock::time_point kernel_system_now() noexcept { return std::chrono::system_clock::now(); }
 
-}  // namespace runnel::inline RUNNEL_ABI
+}  // namespace runnel::inline RUNNEL_ABI::detail

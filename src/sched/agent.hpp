@@ -21,6 +21,8 @@ struct fiber_local_value;
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
+class world;
+
 struct agent {
   explicit agent(bool fiber) noexcept : is_fiber(fiber) {}
 
@@ -32,6 +34,7 @@ struct agent {
   std::uint32_t swallowed = 0;         ///< operations in a row that were refused for one cancellation
   std::uint64_t swallowed_origin = 0;  ///< which
   detail::fiber_local_value* locals = nullptr;
+  world* lives_in = nullptr;  ///< the bubble that it belongs to; null: the real world. A fiber's is set before it starts.
   // Written by the owner before and after a wait, read by reports at any time.
   shim::atomic<wait_reason> reason{wait_reason::none};
   shim::atomic<const void*> object{nullptr};
@@ -69,6 +72,9 @@ struct thread_agent : agent {
   shim::atomic<std::uint32_t> permit{0};  ///< 1: woken and not yet seen
   thread_agent* next = nullptr;           ///< pool link
 };
+
+/// The world of the calling fiber; null on every thread outside of fibers. Never inlined: see this_agent().
+[[gnu::noinline]] world* this_world() noexcept;
 
 /// Destroys the fiber-local values of the caller, which is `a`.
 void destroy_locals(agent& a) noexcept;

@@ -62,6 +62,7 @@ thread_agent& new_thread_agent() {
   a->shields = 0;
   a->swallowed = 0;
   a->locals = nullptr;
+  a->lives_in = nullptr;
   current_thread = a;
   pthread_setspecific(exit_key(), a);
   return *a;
@@ -81,6 +82,14 @@ agent& this_agent() {
     if (fiber* f = current_worker->running()) return *f;
   }
   return current_thread ? *current_thread : new_thread_agent();
+}
+
+world* this_world() noexcept {
+  asm volatile("");
+  if (current_worker) {
+    if (fiber* f = current_worker->running()) return f->lives_in;
+  }
+  return current_thread ? current_thread->lives_in : nullptr;
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

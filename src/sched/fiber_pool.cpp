@@ -2,6 +2,7 @@
 
 #include "fiber/switch.hpp"
 #include "sched/runtime.hpp"
+#include "sched/world.hpp"
 
 #include <algorithm>
 #include <new>
@@ -170,6 +171,7 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
   f->shields = 0;
   f->swallowed = 0;
   f->locals = nullptr;
+  f->lives_in = this_world();
   f->caught_exceptions = nullptr;
   f->uncaught_exceptions = 0;
   f->saved_errno = 0;
@@ -187,6 +189,7 @@ void start_fiber(fiber* f, job& work) noexcept {
   // relaxed: published with the fiber itself through the run queue
   f->saved_sp.store(detail::prepare_stack(f->stack_top - colour, f), shim::order::relaxed);
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
+  if (f->lives_in) f->lives_in->member_starts();
   runtime::instance().schedule(f);
 }
 
@@ -258,9 +261,10 @@ void give_up_waiting() noexcept {
   woken.wake_all();
 }
 
-void abandon_fibers() noexcept {
+std::size_t abandon_fibers(const world* of) noexcept {
   std::size_t n = 0;
   for_each_fiber([&](fiber& f) {
+    if (of && f.lives_in != of) return;
     // relaxed: called when no worker runs. A reserved one belongs to its handle.
     const fiber_state s = f.state.load(shim::order::relaxed);
     if (s == fiber_state::abandoned || s == fiber_state::reserved) return;
@@ -268,6 +272,7 @@ void abandon_fibers() noexcept {
     ++n;
   });
   of_others.ended.fetch_add(n, shim::order::release);  // release: as in count()
+  return n;
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

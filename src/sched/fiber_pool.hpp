@@ -39,8 +39,8 @@ void notice_idleness() noexcept;
 template <class F>
 void for_each_fiber(F f);
 
-/// Marks every live fiber abandoned: it never runs again.
-void abandon_fibers() noexcept;
+/// Marks every live fiber, or those of one bubble, abandoned: it never runs again. Returns how many.
+std::size_t abandon_fibers(const world* of = nullptr) noexcept;
 
 }  // namespace runnel::inline RUNNEL_ABI::sched
 

@@ -158,6 +158,7 @@ bool watch(int fd, readiness what, wait_node& n) {
   instance& p = poller();
   if (fd < 0) throw std::system_error(EBADF, std::generic_category(), "runnel: wait for a descriptor");
   entry& e = p.make(fd);
+  n.owner->may_be_ended_from_outside();
   e.of(what).push_back(n);
   epoll_event event{};
   event.events = e.interest() | EPOLLONESHOT;

@@ -38,9 +38,10 @@ std::string site_of(const fiber_label::text& f) {
 
 }  // namespace
 
-std::string describe_fibers(const char* heading) {
+std::string describe_fibers(const char* heading, const world* of) {
   std::string s = std::string("runnel: ") + heading + "\n";
   for_each_fiber([&](fiber& f) {
+    if (of && f.lives_in != of) return;
     // relaxed: a report may be a moment behind
     const fiber_state state = f.state.load(shim::order::relaxed);
     const wait_reason reason = f.reason.load(shim::order::relaxed);

@@ -7,8 +7,11 @@
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
-/// A heading and one line a fiber: id, name, state, what it waits for, where it was started.
-std::string describe_fibers(const char* heading);
+class world;
+
+/// A heading and one line a fiber, of one bubble where it is given: id, name, state, what it waits for, where it was
+/// started.
+std::string describe_fibers(const char* heading, const world* of = nullptr);
 
 /// "fiber 7 \"reader\" started at file:line", or "thread".
 std::string describe_caller();

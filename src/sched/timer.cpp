@@ -1,139 +1,74 @@
-// The pairing heap, and the firing of what is due. One lock guards the heap.
+// The timers of the real clock, and the ways into the heap that a node lives in. One lock guards each heap.
 //
-// Invariants (under the lock)
-//  1. root_ is the earliest; every node is not earlier than its parent.
-//  2. `previous` of a first child is its parent, of any other child its left sibling.
-//  3. next_ns equals root's deadline, or `never`; it is read without the lock as a hint and, seq_cst, by the poller.
-// Lock order: the timer lock comes before any wait_object's lock (fire functions take channel locks).
-// Rejected: an array heap (arming could fail for lack of memory, and destructors arm nothing but cancel much).
-#include <runnel/base/raw_lock.hpp>
-#include <runnel/sched/waiter.hpp>
-
+// Invariant (under the lock): next_ns equals the first deadline of the real clock's heap, or `never`; it is read without
+// the lock as a hint and, seq_cst, by the poller.
+// A node follows one clock for all its life: `home` is set by arm() before others know the node, so that disarm() by
+// anybody finds the right heap. A world's memory is never given back, so a node may outlive its bubble.
 #include "sched/poll.hpp"
 #include "sched/runtime.hpp"
+#include "sched/timer_heap.hpp"
+#include "sched/world.hpp"
 
-#include <utility>
+#include <runnel/error.hpp>
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
 namespace {
 
-detail::raw_lock lock;
-timer_node* root = nullptr;
-std::size_t count = 0;
+timer_heap real;
 shim::atomic<std::int64_t> next_ns{never.time_since_epoch().count()};
 
-/// Both may be null; neither has siblings.
-timer_node* meld(timer_node* a, timer_node* b) noexcept {
-  if (!a) return b;
-  if (!b) return a;
-  if (b->deadline < a->deadline) std::swap(a, b);
-  b->sibling = a->child;
-  if (a->child) a->child->previous = b;
-  b->previous = a;
-  a->child = b;
-  a->sibling = nullptr;
-  return a;
-}
-
-/// Two passes over a list of siblings: meld pairs from the left, then the results from the right.
-timer_node* meld_pairs(timer_node* first) noexcept {
-  timer_node* pairs = nullptr;
-  while (first) {
-    timer_node* a = first;
-    timer_node* b = a->sibling;
-    first = b ? b->sibling : nullptr;
-    a->sibling = nullptr;
-    if (b) b->sibling = nullptr;
-    timer_node* pair = meld(a, b);
-    pair->sibling = pairs;
-    pairs = pair;
-  }
-  timer_node* all = nullptr;
-  while (pairs) {
-    timer_node* rest = pairs->sibling;
-    pairs->sibling = nullptr;
-    all = meld(all, pairs);
-    pairs = rest;
-  }
-  return all;
-}
+timer_heap& heap_of(const timer_node& n) noexcept { return n.home ? n.home->timers : real; }
 
 void publish_next() noexcept {
-  const time_point t = root ? root->deadline : never;
+  const time_point t = real.first() ? real.first()->deadline : never;
   next_ns.store(t.time_since_epoch().count(), shim::order::seq_cst);  // seq_cst: see poll.hpp, no lost timer
-}
-
-void insert(timer_node& n, time_point deadline) noexcept {
-  n.deadline = deadline;
-  n.child = n.sibling = n.previous = nullptr;
-  n.armed = true;
-  root = meld(root, &n);
-  ++count;
-}
-
-void take_out(timer_node& n) noexcept {
-  if (&n == root) {
-    root = meld_pairs(n.child);
-    if (root) root->previous = nullptr;
-  } else {
-    if (n.previous->child == &n) {
-      n.previous->child = n.sibling;
-    } else {
-      n.previous->sibling = n.sibling;
-    }
-    if (n.sibling) n.sibling->previous = n.previous;
-    timer_node* children = meld_pairs(n.child);
-    if (children) children->previous = nullptr;
-    root = meld(root, children);
-  }
-  n.child = n.sibling = n.previous = nullptr;
-  n.armed = false;
-  --count;
-}
-
-/// Under the lock, after an insertion; true when the poller may have to be told.
-bool publish_if_first(timer_node& n) noexcept {
-  if (root != &n) return false;
-  publish_next();
-  return true;
 }
 
 }  // namespace
 
 void arm(timer_node& n, time_point deadline) {
   runtime::instance().ensure_started();
-  bool first;
+  n.home = this_world();
+  bool first = false;
   {
-    detail::raw_guard hold(lock);
-    insert(n, deadline);
-    first = publish_if_first(n);
+    timer_heap& heap = heap_of(n);
+    detail::raw_guard hold(heap.lock);
+    heap.insert(n, deadline);
+    first = !n.home && real.first() == &n;
+    if (first) publish_next();
   }
   if (first) timer_moved_up(deadline);
 }
 
 bool disarm(timer_node& n) noexcept {
-  detail::raw_guard hold(lock);
+  timer_heap& heap = heap_of(n);
+  detail::raw_guard hold(heap.lock);
   if (!n.armed) return false;
-  const bool first = root == &n;
-  take_out(n);
-  if (first) publish_next();
+  const bool first = heap.first() == &n;
+  heap.take_out(n);
+  if (first && !n.home) publish_next();
   return true;
 }
 
 bool rearm(timer_node& n, time_point deadline, void (*prepare)(timer_node&, void*) noexcept, void* argument) {
-  if (deadline != never) runtime::instance().ensure_started();
+  if (deadline != never) {
+    if (this_world() != n.home)
+      detail::throw_misuse("runnel::timer: a timer of a bubble is reset outside of it, or one from outside within; make one there");
+    runtime::instance().ensure_started();
+  }
   bool was, first = false;
   {
-    detail::raw_guard hold(lock);
+    timer_heap& heap = heap_of(n);
+    detail::raw_guard hold(heap.lock);
     was = n.armed;
-    if (was) take_out(n);
+    if (was) heap.take_out(n);
     prepare(n, argument);
-    if (deadline != never) {
-      insert(n, deadline);
-      first = root == &n;
+    if (deadline != never) heap.insert(n, deadline);
+    if (!n.home) {
+      first = deadline != never && heap.first() == &n;
+      publish_next();
     }
-    publish_next();
   }
   if (first) timer_moved_up(deadline);
   return was;
@@ -143,30 +78,13 @@ void run_due_timers() noexcept {
   if (next_timer() == never) return;
   const time_point now = steady_clock::now();
   if (next_timer() > now) return;
-  wake_list woken;
-  deferred* first = nullptr;
-  deferred** last = &first;
+  aftermath after;
   {
-    detail::raw_guard hold(lock);
-    while (root && root->deadline <= now) {
-      timer_node& n = *root;
-      take_out(n);
-      n.again = false;
-      if (deferred* d = n.fire(n, woken)) {
-        d->next = nullptr;
-        *last = d;
-        last = &d->next;
-      }
-      if (n.again) insert(n, n.deadline);
-    }
+    detail::raw_guard hold(real.lock);
+    while (real.first() && real.first()->deadline <= now) real.fire_first(now, after);
     publish_next();
   }
-  woken.wake_all();
-  while (first) {
-    deferred* d = first;
-    first = d->next;
-    d->run(d);
-  }
+  after.run();
 }
 
 time_point next_timer() noexcept {
@@ -175,8 +93,10 @@ time_point next_timer() noexcept {
 }
 
 std::size_t armed_timers() noexcept {
-  detail::raw_guard hold(lock);
-  return count;
+  world* w = this_world();
+  timer_heap& heap = w ? w->timers : real;
+  detail::raw_guard hold(heap.lock);
+  return heap.size();
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

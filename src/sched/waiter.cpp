@@ -7,6 +7,7 @@
 
 #include "base/futex.hpp"
 #include "sched/runtime.hpp"
+#include "sched/world.hpp"
 
 #include <runnel/sched/timer.hpp>
 
@@ -35,7 +36,7 @@ void count_node(std::int64_t) noexcept {}
 /// The time-out of a park, on the parked party's stack.
 struct wake_timer : timer_node {
   explicit wake_timer(waiter& w) noexcept : timer_node(&expire), owner(w) {}
-  static deferred* expire(timer_node& n, wake_list& woken) noexcept {
+  static deferred* expire(timer_node& n, time_point, wake_list& woken) noexcept {
     waiter& w = static_cast<wake_timer&>(n).owner;
     if (w.try_claim(timed_out)) woken.push(w);
     return nullptr;
@@ -46,6 +47,7 @@ struct wake_timer : timer_node {
 void make_runnable(agent& a, bool last) noexcept {
   if (a.is_fiber) {
     auto& f = static_cast<fiber&>(a);
+    if (f.lives_in) f.lives_in->enter();  // before it can run: see world.hpp
     if (last) {
       runtime::instance().schedule_last(&f);
     } else {
@@ -76,7 +78,7 @@ const char* to_string(wait_reason r) noexcept {
   static constexpr const char* names[] = {
       "nothing", "channel send", "channel receive", "select", "sleep", "join of a task", "tasks of a group",
       "a group's slot", "wait group", "mutex", "blocking call", "readable descriptor", "writable descriptor",
-      "the root fiber", "the end of an after_func"};
+      "the root fiber", "the end of an after_func", "a bubble"};
   return names[static_cast<std::size_t>(r)];
 }
 
@@ -113,6 +115,11 @@ void waiter::wake() noexcept { make_runnable(*target_, false); }
 
 void waiter::rearm() noexcept {
   word_.store(pending, shim::order::relaxed);  // relaxed: published by the lock under which it is linked again
+  outside_ = false;
+}
+
+void waiter::may_be_ended_by(const wait_object& o) noexcept {
+  if (target_->lives_in && o.made_in() != target_->lives_in->number()) outside_ = true;
 }
 
 claim_token waiter::token() const noexcept {
@@ -191,8 +198,12 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
     wake_timer timer(w);
     if (deadline != never) arm(timer, deadline);
     auto& f = static_cast<fiber&>(a);
+    world* const bubble = f.lives_in;
+    const bool outside = w.outside_;
     f.state.store(fiber_state::parked, shim::order::relaxed);  // relaxed: for reports
+    if (bubble) bubble->parks(outside);
     worker::leave(f, afterwards::nothing);
+    if (bubble) bubble->goes_on(outside);
     if (deadline != never) disarm(timer);
   } else {
     auto& t = static_cast<thread_agent&>(a);

@@ -16,6 +16,7 @@
 #include "sched/poll.hpp"
 #include "sched/runtime.hpp"
 #include "sched/signal_stack.hpp"
+#include "sched/world.hpp"
 
 #include <runnel/base/random.hpp>
 
@@ -103,8 +104,10 @@ void worker::execute(fiber* f) noexcept {
     }
   } else if (what == afterwards::recycle) {
     job& done = *f->work;
+    world* const bubble = f->lives_in;
     release_fiber(f);
     done.finished(done);
+    if (bubble) bubble->member_ended();
   }
 }
 

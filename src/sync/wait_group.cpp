@@ -44,6 +44,7 @@ bool wait_group::wait_until(time_point deadline, detail::context_node* extra) {
       hb_acquire(&waiters_);
       return true;
     }
+    w.may_be_ended_by(object_);
     waiters_.push_back(n);
   }
   const sched::claim_token t = detail::wait(w, sched::wait_reason::wait_group, this, deadline, extra);

@@ -16,7 +16,7 @@ struct steady_clock {
   using time_point = std::chrono::steady_clock::time_point;
   static constexpr bool is_steady = true;
 
-  /// The present instant.
+  /// The present instant; inside a bubble the bubble's.
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any

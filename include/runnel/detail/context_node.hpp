@@ -96,7 +96,7 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag> {
   };
   void unlink() noexcept;
   void cancel_one(context_node& origin, std::exception_ptr& cause, cancel_state how, context_node*& more) noexcept;
-  static sched::deferred* on_deadline(sched::timer_node& t, sched::wake_list&) noexcept;
+  static sched::deferred* on_deadline(sched::timer_node& t, time_point now, sched::wake_list&) noexcept;
   static void cancel_late(sched::deferred* d) noexcept;
 
   shim::atomic<std::uint32_t> refs_{1};

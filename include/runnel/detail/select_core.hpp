@@ -82,7 +82,10 @@ class done_case_core : public select_case {
   bool ready() final { return node_->is_canceled(); }
   bool commit(sched::wake_list&) final { return node_->state() != cancel_state::live; }
   void finish(sched::wait_node&) final { static_cast<void>(node_->state()); }
-  void enqueue(sched::wait_node& n) final { node_->watch(n); }
+  void enqueue(sched::wait_node& n) final {
+    if (node_.get() != &background_node()) n.owner->may_be_ended_by(*node_);  // that one never ends a wait
+    node_->watch(n);
+  }
   void dequeue(sched::wait_node& n) noexcept final { node_->unwatch(n); }
 
  protected:

@@ -43,7 +43,10 @@ class task_core : public context_node, public sched::job {
 
   // For select, under `lock`.
   bool done_locked() const noexcept { return done_; }
-  void add_joiner(sched::wait_node& n) noexcept { joiners_.push_back(n); }
+  void add_joiner(sched::wait_node& n) noexcept {
+    n.owner->may_be_ended_by(*this);
+    joiners_.push_back(n);
+  }
   void remove_joiner(sched::wait_node& n) noexcept { joiners_.remove(n); }
   void see_end() noexcept;
 

@@ -1,4 +1,5 @@
-// Timers: one ordered queue for the whole runtime; a node stands in the object that waits.
+// Timers: one ordered queue for the whole runtime, and one for each bubble of virtual time; a node stands in the object
+// that waits.
 //
 // Use it for anything that must happen at an instant. Nothing is allocated; arm is O(1), disarm O(log n) amortized.
 // Source: the intrusive pairing heap of Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap" (1986),
@@ -8,10 +9,12 @@
 #include <runnel/base/clock.hpp>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
 class wake_list;
+class world;
 
 /// Work that a firing timer leaves for after the timer lock is released. Linked, not allocated.
 struct deferred {
@@ -20,9 +23,10 @@ struct deferred {
 };
 
 struct timer_node {
-  /// Called at the deadline under the timer lock: claims a waiter into `woken`, fills a slot, and nothing longer.
-  /// What it returns is run after the lock is released; `n` itself is not touched by then. May change `deadline` and set `again` to be armed anew.
-  using fire_function = deferred* (*)(timer_node&, wake_list& woken) noexcept;
+  /// Called at the deadline, `now` or before, under the timer lock: claims a waiter into `woken`, fills a slot, and nothing
+  /// longer. What it returns is run after the lock is released; `n` itself is not touched by then. May change `deadline` and
+  /// set `again` to be armed anew.
+  using fire_function = deferred* (*)(timer_node& n, time_point now, wake_list& woken) noexcept;
 
   explicit timer_node(fire_function f) noexcept : fire(f) {}
   timer_node(const timer_node&) = delete;
@@ -31,25 +35,27 @@ struct timer_node {
   fire_function fire;
   time_point deadline{};
   bool again = false;
+  world* home = nullptr;  ///< whose clock it follows, null: the real one; set by arm(), the node's alone until it is shared
 
   // Under the timer lock only.
   timer_node* child = nullptr;
   timer_node* sibling = nullptr;
   timer_node* previous = nullptr;  ///< left sibling, or the parent of a first child
   bool armed = false;
+  std::uint32_t barren = 0;  ///< a bubble's: the idle period in which it fired to no effect
 };
 
-/// Fires n at `deadline`. n must not be armed; starts the default runtime where none runs.
+/// Fires n at `deadline` of the caller's clock. n must not be armed; starts the default runtime where none runs.
 void arm(timer_node& n, time_point deadline);
 
 /// After it returns n is not armed and its fire function does not run. True when it was still armed.
 bool disarm(timer_node& n) noexcept;
 
 /// Moves n to `deadline` whether armed or not; true when it was armed. Calls prepare(n, argument) under the timer
-/// lock between the two.
+/// lock between the two. Throws misuse when there is a deadline and the caller's clock is not the one that n was armed by.
 bool rearm(timer_node& n, time_point deadline, void (*prepare)(timer_node&, void* argument) noexcept, void* argument);
 
-/// Timers armed at this moment.
+/// Timers of the caller's clock that are armed at this moment.
 std::size_t armed_timers() noexcept;
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

@@ -30,6 +30,8 @@
 namespace runnel::inline RUNNEL_ABI::sched {
 
 struct agent;  // a fiber or a thread that may wait
+class world;   // a bubble of virtual time, see src/sched/world.hpp
+struct wait_object;
 
 /// What ended a wait: a number chosen by the one who registered the node (a select case's index), or one of these.
 using claim_token = std::uint32_t;
@@ -42,6 +44,7 @@ inline constexpr claim_token retry = 0x3fff'fff2;
 enum class wait_reason : std::uint8_t {
   none, channel_send, channel_receive, select, sleep, task_join, group_wait, group_slot, wait_group,
   mutex_lock, blocking_call, fd_readable, fd_writable, root_join, after_func_stop,
+  bubble,
 };
 const char* to_string(wait_reason) noexcept;
 
@@ -66,6 +69,10 @@ class waiter {
   void rearm() noexcept;
   /// The token of the claim; only after park() has returned.
   claim_token token() const noexcept;
+  /// This wait may be ended by o. Under its lock, or before it is known there; only bubbles take notice.
+  void may_be_ended_by(const wait_object& o) noexcept;
+  /// This wait may be ended from outside every bubble: by the kernel, by a thread of the pool.
+  void may_be_ended_from_outside() noexcept { outside_ = true; }
 
  private:
   bool try_change(std::uint32_t to) noexcept;
@@ -73,6 +80,7 @@ class waiter {
   friend claim_token park(waiter&, wait_reason, const void*, time_point) noexcept;
   shim::atomic<std::uint32_t> word_{0};
   agent* target_;
+  bool outside_ = false;  ///< waiting for it lets no virtual time pass
   waiter* next_to_wake_ = nullptr;
 };
 
@@ -127,6 +135,7 @@ class wake_list {
   /// Claims every waiter of the queue and takes them over.
   void claim_all(wait_queue& q) noexcept;
   void wake_all() noexcept;
+  bool empty() const noexcept { return first_ == nullptr; }
 
  private:
   waiter* first_ = nullptr;
@@ -147,6 +156,9 @@ void yield_turn() noexcept;
 /// operations that are always ready does not keep a worker for itself.
 void spend_turn() noexcept;
 
+/// The number of the caller's bubble; 0 outside of every bubble.
+std::uint32_t number_of_this_world() noexcept;
+
 /// An object that can be waited for: its lock, and its number.
 struct wait_object {
   wait_object() noexcept = default;
@@ -161,9 +173,12 @@ struct wait_object {
   }
 
   detail::raw_lock lock;
+  /// The number of the bubble that it was made in; 0: none.
+  std::uint32_t made_in() const noexcept { return made_in_; }
 
  private:
   std::uint64_t give_order() const noexcept;
+  const std::uint32_t made_in_ = number_of_this_world();
   mutable shim::atomic<std::uint64_t> order_{0};
 };
 
