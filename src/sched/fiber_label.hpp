@@ -5,7 +5,6 @@
 #include <runnel/base/atomic.hpp>
 #include <runnel/base/source_location.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -31,7 +30,7 @@ class fiber_label {
   }
   void rename(std::string_view name) noexcept {
     std::array<std::uint64_t, words> copy{};
-    std::memcpy(copy.data(), name.data(), std::min(name.size(), sizeof copy - 1));
+    name.copy(reinterpret_cast<char*>(copy.data()), sizeof copy - 1);
     for (std::size_t i = 0; i < words; ++i) name_[i].store(copy[i], shim::order::relaxed);  // relaxed: see the top
   }
   std::uint64_t id() const noexcept {
