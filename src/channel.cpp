@@ -19,12 +19,12 @@ using sched::operation;
 // ---- under the lock --------------------------------------------------------------------------------------------
 
 bool channel_core::send_ready() const noexcept {
-  return closed_ || !receivers_.empty() || buffer_.size() < capacity_;
+  return closed() || !receivers_.empty() || buffer_.size() < capacity_;
 }
-bool channel_core::receive_ready() const noexcept { return closed_ || buffer_.size() != 0 || !senders_.empty(); }
+bool channel_core::receive_ready() const noexcept { return closed() || buffer_.size() != 0 || !senders_.empty(); }
 
 channel_status channel_core::try_send_locked(void* value, sched::wake_list& woken) {
-  if (closed_) {
+  if (closed()) {
     hb_acquire(this);
     return channel_status::closed;
   }
@@ -124,7 +124,7 @@ channel_status channel_core::try_receive_locked(void* optional, sched::wake_list
     woken.push(*n->owner);
     return channel_status::ok;
   }
-  if (closed_) {
+  if (closed()) {
     hb_acquire(this);
     return channel_status::closed;
   }
@@ -163,13 +163,23 @@ channel_status channel_core::finish_receive(sched::wait_node& n) noexcept {
 
 // ---- whole operations ------------------------------------------------------------------------------------------
 
+// Two loads, in this order. Elements are buffered, or a sender waits at capacity 0, or the channel is closed, or a receive
+// does nothing; a channel that is open at the second load was open at the first.
+bool channel_core::seems_empty() const noexcept {
+  return (capacity_ ? buffer_.size() == 0 : senders_.seems_empty()) && !closed();
+}
+bool channel_core::seems_full() const noexcept {
+  return (capacity_ ? buffer_.size() >= capacity_ : receivers_.seems_empty()) && !closed();
+}
+
 bool channel_core::close() noexcept {
+  if (closed()) return false;
   sched::wake_list woken;
   {
     raw_guard hold(lock);
-    if (closed_) return false;
+    if (closed()) return false;
     hb_release(this);
-    closed_ = true;
+    closed_.store(true, shim::order::release);  // release: pairs with closed()
     for (sched::wait_queue* q : {&senders_, &receivers_}) {
       while (sched::wait_node* n = q->claim_front()) {
         n->note = saw_close;
@@ -181,18 +191,24 @@ bool channel_core::close() noexcept {
   return true;
 }
 
+namespace {
+/// Gives one count up; true for the last one. Only who has a count can make more, so the only one need not write.
+bool last_of(shim::atomic<std::uint32_t>& counts) noexcept {
+  // acquire: pairs with the giving up of the others; acq_rel: the same, and hands on what this one did
+  return counts.load(shim::order::acquire) == 1 || counts.fetch_sub(1, shim::order::acq_rel) == 1;
+}
+}  // namespace
+
 void channel_core::drop_sender() noexcept {
   hb_release(&counted_senders);
-  // acq_rel: what every sender did happens before the close
-  if (counted_senders.fetch_sub(1, shim::order::acq_rel) != 1) return;
+  if (!last_of(counted_senders)) return;  // what every sender did happens before the close
   hb_acquire(&counted_senders);
   close();
 }
 
 void channel_core::drop_receiver() noexcept {
   hb_release(&counted_receivers);
-  // acq_rel: as above
-  if (counted_receivers.fetch_sub(1, shim::order::acq_rel) != 1) return;
+  if (!last_of(counted_receivers)) return;  // as above
   hb_acquire(&counted_receivers);
   close();
   lock.lock();
@@ -200,21 +216,17 @@ void channel_core::drop_receiver() noexcept {
   lock.unlock();  // before `left` is destroyed: a destructor may use other handles
 }
 
-std::size_t channel_core::size() noexcept {
-  raw_guard hold(lock);
-  return buffer_.size();
-}
 bool channel_core::is_closed() noexcept {
-  raw_guard hold(lock);
-  if (closed_) hb_acquire(this);
-  return closed_;
+  if (!closed()) return false;
+  hb_acquire(this);
+  return true;
 }
 
-channel_core* make_channel_core(const element_ops& ops, std::size_t capacity) {
+channel_core* make_channel_core(const element_ops& ops, std::size_t capacity, bool two_ends) {
   if (ops.size && capacity > std::numeric_limits<std::ptrdiff_t>::max() / ops.size)
     throw std::length_error("runnel::channel: a capacity of " + std::to_string(capacity) +
                             " elements exceeds the address space; give a smaller one");
-  return new channel_core(ops, capacity);
+  return new channel_core(ops, capacity, two_ends);
 }
 
 void channel_add_ref(channel_core* c) noexcept {
@@ -222,15 +234,18 @@ void channel_add_ref(channel_core* c) noexcept {
 }
 void channel_release(channel_core* c) noexcept {
   hb_release(&c->refs);
-  // acq_rel: what every holder did happens before the destruction
-  if (c->refs.fetch_sub(1, shim::order::acq_rel) != 1) return;
+  if (!last_of(c->refs)) return;  // what every holder did happens before the destruction
   hb_acquire(&c->refs);
   delete c;
 }
 
 channel_status channel_send(channel_core* c, void* value, const channel_wait& how) {
   choice_point(operation::send, c);
-  if (how.block) check_canceled(how.extra);
+  if (how.block) {
+    check_canceled(how.extra);
+  } else if (c->seems_full()) {
+    return channel_status::would_block;
+  }
   sched::waiter w;
   sched::wake_list woken;
   sched::wait_node n(w);
@@ -272,7 +287,11 @@ channel_status channel_send(channel_core* c, void* value, const channel_wait& ho
 
 channel_status channel_receive(channel_core* c, void* optional, const channel_wait& how) {
   choice_point(operation::receive, c);
-  if (how.block) check_canceled(how.extra);
+  if (how.block) {
+    check_canceled(how.extra);
+  } else if (c->seems_empty()) {
+    return channel_status::would_block;
+  }
   sched::waiter w;
   sched::wake_list woken;
   sched::wait_node n(w);

@@ -27,8 +27,13 @@ constexpr std::uint64_t completed = 0, saw_close = 1, move_threw = 2;
 
 class channel_core : public sched::wait_object {
  public:
-  channel_core(const element_ops& ops, std::size_t capacity)
-      : ops_(ops), capacity_(capacity), buffer_(ops, capacity) {}
+  channel_core(const element_ops& ops, std::size_t capacity, bool two_ends)
+      : refs(two_ends ? 2 : 1),
+        counted_senders(two_ends ? 1 : 0),
+        counted_receivers(two_ends ? 1 : 0),
+        ops_(ops),
+        capacity_(capacity),
+        buffer_(ops, capacity) {}
 
   // Under the lock; `woken` is woken by the caller after it has released all locks.
   /// ok, closed or would_block. Throws what the element's move throws, with nothing changed.
@@ -51,15 +56,22 @@ class channel_core : public sched::wait_object {
   void drop_sender() noexcept;
   void drop_receiver() noexcept;
 
-  std::size_t size() noexcept;
+  // Without the lock. True only if a non-blocking receive, or send, would have done nothing at one instant during the call.
+  bool seems_empty() const noexcept;
+  bool seems_full() const noexcept;
+
+  std::size_t size() const noexcept { return buffer_.size(); }
   std::size_t capacity() const noexcept { return capacity_; }
   bool is_closed() noexcept;
 
-  shim::atomic<std::uint32_t> refs{1};
-  shim::atomic<std::uint32_t> counted_senders{0};
-  shim::atomic<std::uint32_t> counted_receivers{0};
+  shim::atomic<std::uint32_t> refs;
+  shim::atomic<std::uint32_t> counted_senders;
+  shim::atomic<std::uint32_t> counted_receivers;
 
  private:
+  bool closed() const noexcept {
+    return closed_.load(shim::order::acquire);  // acquire: pairs with close()
+  }
   void take_front(void* optional);
   void admit_waiting_sender(sched::wake_list& woken) noexcept;
 
@@ -68,7 +80,7 @@ class channel_core : public sched::wait_object {
   element_queue buffer_;
   sched::wait_queue senders_;
   sched::wait_queue receivers_;
-  bool closed_ = false;
+  shim::atomic<bool> closed_{false};
 };
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

@@ -27,7 +27,7 @@ context_node* end_of_bubble(const sched::agent& a) noexcept {
 /// An operation was refused at its beginning, because of n. Who meets the same cancellation again and again ignores it.
 void note_swallowed(const context_node& n) {
   sched::agent& a = sched::this_agent();
-  const std::uint64_t origin = n.origin()->order;
+  const std::uint64_t origin = n.origin()->order();
   a.swallowed = a.swallowed_origin == origin ? a.swallowed + 1 : 1;
   a.swallowed_origin = origin;
   if (a.swallowed == swallowed_limit)
@@ -99,7 +99,7 @@ context_node* context_node::origin() const noexcept { return state() == cancel_s
 
 bool context_node::below(std::uint64_t other) const noexcept {
   for (const context_node* n = this; n; n = n->cancel_parent_.get())
-    if (n->order == other) return true;
+    if (n->order() == other) return true;
   return false;
 }
 

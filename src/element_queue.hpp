@@ -31,11 +31,15 @@ class element_queue {
   }
   element_queue& operator=(const element_queue&) = delete;
 
-  std::size_t size() const noexcept { return count_; }
+  /// Also without the lock: a moment ago.
+  std::size_t size() const noexcept {
+    return count_.load(shim::order::acquire);  // acquire: what the caller looks at next is looked at later
+  }
 
   /// Takes over the elements of another queue, which is not used for elements any more.
   explicit element_queue(element_queue& from) noexcept : ops_(from.ops_), ring_(from.ring_), cells_(from.cells_) {
-    count_ = std::exchange(from.count_, 0);
+    count(from.size());
+    from.count(0);
     head_ = std::exchange(from.head_, 0);
     tail_ = std::exchange(from.tail_, 0);
     first_ = std::exchange(from.first_, nullptr);
@@ -51,7 +55,7 @@ class element_queue {
   /// The cell that the next element goes to; may allocate. Nothing changes until pushed().
   void* back() {
     if (!ops_.size) return nullptr;
-    if (ring_) return cell(first_, (head_ + count_) % cells_);
+    if (ring_) return cell(first_, (head_ + size()) % cells_);
     if (!last_ || tail_ == cells_) {
       segment* s = spare_ ? std::exchange(spare_, nullptr) : announced(new_segment());
       s->next = nullptr;
@@ -67,12 +71,12 @@ class element_queue {
     return cell(last_, tail_);
   }
   void pushed() noexcept {
-    ++count_;
+    count(size() + 1);
     ++tail_;
   }
   /// Removes the front, whose element has been destroyed.
   void popped() noexcept {
-    --count_;
+    count(size() - 1);
     ++head_;
     if (!ops_.size) return;
     if (ring_) {
@@ -93,7 +97,7 @@ class element_queue {
     }
   }
   void clear() noexcept {
-    while (count_) {
+    while (size()) {
       sanitizer::hb_acquire(front_mark());
       ops_.destroy(front());
       popped();
@@ -101,6 +105,9 @@ class element_queue {
   }
 
  private:
+  void count(std::size_t n) noexcept {
+    count_.store(n, shim::order::relaxed);  // relaxed: published by the lock; without it a hint
+  }
   struct segment {
     segment* next;
   };
@@ -125,7 +132,7 @@ class element_queue {
   const element_ops& ops_;
   const bool ring_;
   const std::size_t cells_;
-  std::size_t count_ = 0;
+  shim::atomic<std::size_t> count_{0};
   std::size_t head_ = 0;  ///< in first_
   std::size_t tail_ = 0;  ///< in last_; not used by a ring
   segment* first_ = nullptr;

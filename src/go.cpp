@@ -7,9 +7,6 @@
 #include "sched/runtime.hpp"
 #include "sched/world.hpp"
 
-#include <algorithm>
-#include <cstring>
-
 namespace runnel::inline RUNNEL_ABI::detail {
 
 using sanitizer::hb_acquire;
@@ -20,17 +17,10 @@ using sched::operation;
 namespace {
 shim::atomic<unhandled_hook> hook{nullptr};
 
-fiber_info describe_this_fiber() noexcept {
-  const sched::agent& a = sched::this_agent();
-  if (!a.is_fiber) return {};
-  const auto& f = static_cast<const sched::fiber&>(a);
-  return {f.id, f.name, f.spawned_at.file, f.spawned_at.line};
-}
-
 /// The caller's bubble is over and `e` says so: no failure, whatever contexts were in between.
 bool ended_with_its_bubble(const canceled& e) noexcept {
   const sched::world* w = sched::this_world();
-  return w && e.origin().order() == w->ending->order;
+  return w && e.origin().order() == w->ending->order();
 }
 
 /// For a person: the type is lost, the text is what there is.
@@ -61,7 +51,10 @@ void deliver_unhandled(std::exception_ptr e) noexcept {
   }
   // acquire: pairs with set_unhandled_hook()
   if (unhandled_hook h = hook.load(shim::order::acquire)) {
-    h(std::move(e), describe_this_fiber());
+    const sched::agent& a = sched::this_agent();
+    if (!a.is_fiber) return h(std::move(e), {});
+    const sched::fiber_label::text who = static_cast<const sched::fiber&>(a).label.read();
+    h(std::move(e), {who.id, who.name, who.file, who.line});
   } else {
     report_exception(e);
   }
@@ -81,7 +74,7 @@ void task_core::start(const start_options& o, escape e) {
   sched::fiber* f = sched::reserve_fiber(o.stack, o.name, o.at);
   add_ref();  // the fiber's
   fiber_ = f;
-  fiber_id_ = f->id;
+  fiber_id_ = f->label.id();
   hb_release(&joiners_);
   sched::start_fiber(f, *this);
 }
@@ -136,7 +129,7 @@ bool task_core::done() noexcept {
 /// A stop of the runtime has given the fiber up (a task in a static object, say): nobody will end it.
 bool task_core::left_behind() const noexcept {
   // relaxed: a fiber is abandoned by a stop that happened before whatever asks
-  return fiber_ && fiber_->id == fiber_id_ && fiber_->state.load(shim::order::relaxed) == sched::fiber_state::abandoned;
+  return fiber_ && fiber_->label.id() == fiber_id_ && fiber_->state.load(shim::order::relaxed) == sched::fiber_state::abandoned;
 }
 
 void task_core::join() {
@@ -258,16 +251,13 @@ namespace this_fiber {
 
 id get_id() noexcept {
   const sched::agent& a = sched::this_agent();
-  return a.is_fiber ? static_cast<const sched::fiber&>(a).id : 0;
+  return a.is_fiber ? static_cast<const sched::fiber&>(a).label.id() : 0;
 }
 
 void set_name(std::string_view name) noexcept {
   sched::agent& a = sched::this_agent();
   if (!a.is_fiber) return;
-  auto& f = static_cast<sched::fiber&>(a);
-  const std::size_t n = std::min(name.size(), sched::fiber::name_bytes - 1);
-  if (n) std::memcpy(f.name, name.data(), n);
-  f.name[n] = '\0';
+  static_cast<sched::fiber&>(a).label.rename(name);
 }
 
 bool in_fiber() noexcept { return sched::this_agent().is_fiber; }

@@ -3,7 +3,7 @@
 //
 // Linearization point: the moment all locks are held. So `otherwise` runs only if no case was ready at that instant, and a
 // select never meets itself: its nodes are linked after it has looked.
-// Lock order: by wait_object::order, a number given at creation (not the address: runs must be repeatable).
+// Lock order: by wait_object::order(), a number given once (not the address: runs must be repeatable).
 // Exactly one case: the parked select has one waiter; whoever ends it claims that once, with the index of the case.
 // Fairness: uniform among the ready by reservoir sampling over one pass.
 // Rejected: registering case by case with one lock at a time; it needs a phase in which a select cannot be claimed and
@@ -34,7 +34,7 @@ class lock_set {
     for (select_case* c : cases)
       if (c->enabled)
         if (sched::wait_object* o = c->object()) objects_[n_++] = o;
-    std::sort(objects_, objects_ + n_, [](auto* a, auto* b) { return a->order < b->order; });
+    if (n_ > 1) std::sort(objects_, objects_ + n_, [](auto* a, auto* b) { return a->order() < b->order(); });
     n_ = static_cast<std::size_t>(std::unique(objects_, objects_ + n_) - objects_);
   }
   void lock() noexcept {

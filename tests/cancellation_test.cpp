@@ -67,6 +67,21 @@ class cancellation : public behaviour {
     EXPECT_TRUE(r.took_place()) << op.name << " is no cancellation point";
     s.check(true);
   }
+
+  /// It waits for the test, and not for a while.
+  static bool stays_blocked(const operation& op) { return op.parks && op.can_unblock; }
+  /// What must not observe its cancellation is canceled while it waits, and comes to its end.
+  void expect_unobserved(const operation& op, cancel_handle& cancel, state& s, result& r, party& p) const {
+    if (stays_blocked(op)) {
+      until_parked(op);
+      cancel();
+      EXPECT_FALSE(r.over) << op.name;
+    }
+    s.unblock(r.over);
+    p.join();
+    EXPECT_TRUE(r.took_place()) << op.name;
+    s.check(true);
+  }
 };
 RUNNEL_EVERY_CALLER(cancellation);
 
@@ -195,7 +210,7 @@ TEST_P(cancellation, racing_with_the_commit_it_loses_nothing) {
 TEST_P(cancellation, shielded_it_is_not_observed_until_the_shield_ends) {
   for_each([this](const operation& op) {
     for (const bool before : {true, false}) {
-      if (!before && !(op.parks && op.can_unblock)) continue;
+      if (!before && !stays_blocked(op)) continue;
       const auto s = op.make();
       s->brief = true;
       auto c = derive_cancel(context::current());
@@ -208,15 +223,7 @@ TEST_P(cancellation, shielded_it_is_not_observed_until_the_shield_ends) {
         }
         EXPECT_THROW(yield(), canceled) << op.name << ": afterwards it counts again";
       });
-      if (op.parks && op.can_unblock) {
-        until_parked(op);
-        c.cancel();
-        EXPECT_FALSE(r.over) << op.name;
-      }
-      s->unblock(r.over);
-      p.join();
-      EXPECT_TRUE(r.took_place()) << op.name;
-      s->check(true);
+      expect_unobserved(op, c.cancel, *s, r, p);
     }
   });
 }
@@ -226,11 +233,10 @@ TEST_P(cancellation, during_unwinding_destructors_may_block) {
     for (const unsigned variant : {0u, 1u, 2u, 3u}) {
       const bool with_explicit = variant & 1, before = variant & 2;
       if (with_explicit && !op.block_with) continue;
-      const bool stays_blocked = op.parks && op.can_unblock;
       const auto s = op.make();
       s->brief = true;
       auto c = derive_cancel(context::current());
-      if (before || !stays_blocked) c.cancel();
+      if (before || !stays_blocked(op)) c.cancel();
       result r;
       auto p = beside(c.ctx, r, [&] {
         const auto clean_up = [&](state* blocked) { with_explicit ? op.block_with(*blocked, c.ctx) : op.block(*blocked); };
@@ -242,15 +248,7 @@ TEST_P(cancellation, during_unwinding_destructors_may_block) {
         EXPECT_EQ(std::uncaught_exceptions(), 0);
         EXPECT_THROW(yield(), canceled) << op.name << ": afterwards it counts again";
       });
-      if (stays_blocked) {
-        until_parked(op);
-        c.cancel();
-        EXPECT_FALSE(r.over) << op.name;
-      }
-      s->unblock(r.over);
-      p.join();
-      EXPECT_TRUE(r.took_place()) << op.name;
-      s->check(true);
+      expect_unobserved(op, c.cancel, *s, r, p);
     }
   });
 }

@@ -240,8 +240,11 @@ template <void (*Add)(channel_core*) noexcept, void (*Drop)(channel_core*) noexc
 class counted_ref {
  public:
   counted_ref() noexcept = default;
-  counted_ref(channel_ref r, bool counted) noexcept : ref_(std::move(r)), counted_(counted) { add(); }
-  counted_ref(const counted_ref& o) noexcept : ref_(o.ref_), counted_(o.counted_) { add(); }
+  /// One that is counted takes over a count of a new channel.
+  counted_ref(channel_ref r, bool counted) noexcept : ref_(std::move(r)), counted_(counted) {}
+  counted_ref(const counted_ref& o) noexcept : ref_(o.ref_), counted_(o.counted_) {
+    if (channel_core* c = ref_.peek(); c && counted_) Add(c);
+  }
   counted_ref(counted_ref&& o) noexcept : ref_(std::move(o.ref_)), counted_(std::exchange(o.counted_, false)) {}
   counted_ref& operator=(counted_ref o) noexcept {
     std::swap(ref_, o.ref_);
@@ -254,9 +257,6 @@ class counted_ref {
   const channel_ref& ref() const noexcept { return ref_; }
 
  private:
-  void add() noexcept {
-    if (channel_core* c = ref_.peek(); c && counted_) Add(c);
-  }
   channel_ref ref_;
   bool counted_ = false;
 };
@@ -328,8 +328,9 @@ struct channel_pair {
 /// A channel whose ends close it: auto [tx, rx] = make_channel<int>(64).
 template <class T>
 channel_pair<T> make_channel(std::size_t capacity = 0) {
-  const channel<T> c(capacity);
-  return {send_channel<T>(c.ref(), true), receive_channel<T>(c.ref(), true)};
+  static_assert(sizeof(channel<T>) != 0);  // what it asserts of T holds for the ends too
+  detail::channel_core* c = detail::make_channel_core(detail::element_ops_of<T>::ops, capacity, true);
+  return {send_channel<T>(detail::channel_ref(c), true), receive_channel<T>(detail::channel_ref(c), true)};
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

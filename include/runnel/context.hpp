@@ -103,7 +103,7 @@ inline context_node& node_of(const context& c) { return c.node(); }
 /// itself be the cause of a context above).
 class cancel_origin {
  public:
-  explicit cancel_origin(const detail::context_node& n) noexcept : order_(n.order) {}
+  explicit cancel_origin(const detail::context_node& n) noexcept : order_(n.order()) {}
   friend bool operator==(const cancel_origin&, const cancel_origin&) noexcept = default;
   friend bool operator==(const cancel_origin& o, const context& c) { return o == cancel_origin(detail::node_of(c)); }
   std::uint64_t order() const noexcept { return order_; }

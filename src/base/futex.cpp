@@ -5,6 +5,7 @@
 #include <runnel/base/raw_lock.hpp>
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,7 +17,8 @@ namespace runnel::inline RUNNEL_ABI::detail {
 namespace {
 shim::atomic<std::uint64_t> wakes{0};
 
-/// 0, or the number of the error. Leaves errno alone: it is the fiber's, and a lock may be taken on its way out of a wait.
+/// 0, or the number of the error. `until`: an instant or, for FUTEX_WAIT, a length. Leaves errno alone: it is the
+/// fiber's, and a lock may be taken on its way out of a wait.
 int futex(const void* address, int op, std::uint32_t value, const timespec* until) noexcept {
   const int before = last_errno();
   const long r = syscall(SYS_futex, address, op | FUTEX_PRIVATE_FLAG, value, until, nullptr, FUTEX_BITSET_MATCH_ANY);
@@ -24,6 +26,10 @@ int futex(const void* address, int op, std::uint32_t value, const timespec* unti
   *errno_address() = before;
   return error;
 }
+
+// raw_lock::lock_slow(): measured in docs/design/0012.
+constexpr int shortest_spin = 64, spin_rounds = 4, yield_rounds = 4;
+constexpr timespec nap{0, 100'000};  // from now; nobody wakes it
 }  // namespace
 
 bool futex_wait(const shim::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) noexcept {
@@ -54,16 +60,17 @@ void count_kernel_wake() noexcept {
 }
 
 void raw_lock::lock_slow() noexcept {
-  for (int i = 0; i < 100; ++i) {
+  for (int round = 0;; ++round) {
+    if (round < spin_rounds) {
+      for (int i = 0; i < shortest_spin << round; ++i) shim::spin_pause();
+    } else if (round < spin_rounds + yield_rounds) {
+      sched_yield();
+    } else {
+      futex(word_.address(), FUTEX_WAIT, held, &nap);
+    }
     // relaxed: a hint, rechecked by try_lock()
     if (word_.load(shim::order::relaxed) == free && try_lock()) return;
-    shim::spin_pause();
   }
-  // acquire: pairs with unlock(). The word stays `contended` while anybody may sleep on it, so that the unlock
-  // of every owner after us wakes one: no wake-up is lost.
-  while (word_.exchange(contended, shim::order::acquire) != free) futex_wait(word_, contended);
 }
-
-void raw_lock::wake_one() noexcept { futex_wake(word_, 1); }
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

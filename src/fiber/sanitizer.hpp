@@ -31,6 +31,7 @@ void AnnotateIgnoreReadsBegin(const char*, int);
 void AnnotateIgnoreReadsEnd(const char*, int);
 void AnnotateIgnoreWritesBegin(const char*, int);
 void AnnotateIgnoreWritesEnd(const char*, int);
+void AnnotateBenignRaceSized(const char* file, int line, const volatile void* address, std::size_t size, const char* why);
 }
 #endif
 #if __has_include(<valgrind/valgrind.h>)
@@ -63,10 +64,14 @@ inline constexpr bool sees_edges = false;
 inline constexpr bool delays_signals = false;
 #endif
 
-/// The calling thread's own stack.
-inline void adopt_thread([[maybe_unused]] context& c) noexcept {
+/// The calling thread's own stack, at the start of a thread that will run fibers. What the thread did so far, setting up
+/// its thread_locals, happens before whatever a fiber does on it; and errno is the fiber's, though all the fibers of a
+/// thread use one address.
+inline void adopt_thread([[maybe_unused]] context& c, [[maybe_unused]] int* errno_address) noexcept {
 #if defined(RUNNEL_TSAN)
   c.tsan = __tsan_get_current_fiber();
+  AnnotateBenignRaceSized(__FILE__, __LINE__, errno_address, sizeof *errno_address, "errno is saved with each fiber");
+  __tsan_release(&c);
 #endif
 }
 /// A new fiber on [bottom, bottom + size). Under TSan the creator happens before the fiber.
@@ -80,7 +85,7 @@ inline void create([[maybe_unused]] context& c, [[maybe_unused]] void* bottom, [
 #endif
 #if defined(RUNNEL_TSAN)
   c.tsan = __tsan_create_fiber(0);
-  if (name) __tsan_set_fiber_name(c.tsan, name);
+  if (*name) __tsan_set_fiber_name(c.tsan, name);
 #endif
 }
 /// The fiber has ended and is not the current one.
@@ -104,6 +109,9 @@ inline void before_switch([[maybe_unused]] context& from, [[maybe_unused]] conte
 inline void after_switch([[maybe_unused]] context& self, [[maybe_unused]] context& left) noexcept {
 #if defined(RUNNEL_ASAN)
   __sanitizer_finish_switch_fiber(self.fake_stack, &left.bottom, &left.size);
+#endif
+#if defined(RUNNEL_TSAN)
+  __tsan_acquire(&left);  // of a thread that a fiber was switched to on: see adopt_thread(); else of nobody
 #endif
 }
 inline void register_stack([[maybe_unused]] void* bottom, [[maybe_unused]] std::size_t size) noexcept {

@@ -38,9 +38,15 @@ std::byte* map(std::size_t bytes) noexcept {
   return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
 }
 
+/// An emulator may accept every advice and follow none.
+bool advice_is_taken(std::byte* page) noexcept {
+  static const bool honest = madvise(page, 1, 0x7fff'fff0) != 0;  // no such advice
+  return honest;
+}
+
 void install_guard(std::byte* base, std::size_t bytes) noexcept {
   // Not every kernel has the first, and it refuses locked memory (mlockall); then a mapping of its own.
-  if (madvise(base, bytes, MADV_GUARD_INSTALL) != 0) mprotect(base, bytes, PROT_NONE);
+  if (!advice_is_taken(base) || madvise(base, bytes, MADV_GUARD_INSTALL) != 0) mprotect(base, bytes, PROT_NONE);
 }
 
 }  // namespace

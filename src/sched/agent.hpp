@@ -5,8 +5,8 @@
 #pragma once
 
 #include "fiber/sanitizer.hpp"
+#include "sched/fiber_label.hpp"
 
-#include <runnel/base/source_location.hpp>
 #include <runnel/fiber/stack.hpp>
 #include <runnel/sched/job.hpp>
 #include <runnel/sched/waiter.hpp>
@@ -46,8 +46,6 @@ enum class fiber_state : std::uint8_t { unused, reserved, runnable, running, par
 struct fiber : agent {
   fiber() noexcept : agent(true) {}
 
-  static constexpr std::size_t name_bytes = 32;
-
   // The stack pointer while the fiber is off its stack; null while it runs or still leaves. Stored by
   // runnel_switch as its last access to the stack (release), acquired and cleared by the worker that resumes it.
   shim::atomic<void*> saved_sp{nullptr};
@@ -67,9 +65,7 @@ struct fiber : agent {
 
   // For reports; written before the fiber is made runnable, or by the fiber itself.
   shim::atomic<fiber_state> state{fiber_state::unused};
-  std::uint64_t id = 0;
-  detail::site spawned_at;
-  char name[name_bytes] = {};
+  fiber_label label;
 };
 
 struct thread_agent : agent {

@@ -5,10 +5,35 @@
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
+/// What a worker keeps of its own, so that starting and ending fibers writes no line that other workers write.
+class fiber_cache {
+ public:
+  fiber_cache() noexcept = default;
+  fiber_cache(const fiber_cache&) = delete;
+  fiber_cache& operator=(const fiber_cache&) = delete;
+  ~fiber_cache();
+
+  /// Null when memory is short.
+  fiber* take(stack_class c) noexcept;
+  void put_back(fiber* f) noexcept;
+  std::uint64_t next_id() noexcept;
+
+ private:
+  struct list {
+    fiber* first = nullptr;
+    std::size_t size = 0;
+  };
+  list lists_[4];
+  std::uint64_t next_id_ = 0;
+  std::uint64_t end_of_ids_ = 0;
+};
+
 /// Waits until no started fiber is left, or the deadline; false then. From a thread.
 bool wait_until_none_live(time_point deadline) noexcept;
 /// Ends such waits: nothing will change any more.
 void give_up_waiting() noexcept;
+/// To be called by a worker that has found nothing to do, after a seq_cst fence: ends such waits if no fiber is left.
+void notice_idleness() noexcept;
 
 /// Calls f for every fiber that is not unused. The fields may change meanwhile.
 template <class F>

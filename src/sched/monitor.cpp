@@ -96,10 +96,11 @@ bool look_at(worker& w, runtime& r, time_point now) {
   const auto limit = std::chrono::nanoseconds(hog_limit_ns.load(shim::order::relaxed));  // relaxed: a setting
   if (!w.reported && now - w.since >= limit) {
     w.reported = true;
+    const fiber_label::text who = f->label.read();
     detail::report("fiber %llu%s%s%s, started at %s:%u, has kept worker %u for %lld ms without yielding; add "
                    "this_fiber::checkpoint() or yield() to its loop, or move the call to blocking()",
-                   static_cast<unsigned long long>(f->id), f->name[0] ? " \"" : "", f->name, f->name[0] ? "\"" : "",
-                   f->spawned_at.file, f->spawned_at.line, w.index(),
+                   static_cast<unsigned long long>(who.id), who.name[0] ? " \"" : "", who.name, who.name[0] ? "\"" : "",
+                   who.file, who.line, w.index(),
                    static_cast<long long>(std::chrono::duration_cast<std::chrono::milliseconds>(now - w.since).count()));
   }
   return moved;

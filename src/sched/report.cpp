@@ -27,14 +27,14 @@ const char* to_string(fiber_state s) noexcept {
   return "?";
 }
 
-std::string name_of(const fiber& f) {
+std::string name_of(const fiber_label::text& f) {
   std::string s = "fiber " + std::to_string(f.id);
   if (f.name[0]) s.append(" \"").append(f.name).append("\"");
   return s;
 }
 
-std::string site_of(const fiber& f) {
-  return std::string(", started at ") + f.spawned_at.file + ":" + std::to_string(f.spawned_at.line);
+std::string site_of(const fiber_label::text& f) {
+  return std::string(", started at ") + f.file + ":" + std::to_string(f.line);
 }
 
 }  // namespace
@@ -46,7 +46,8 @@ std::string describe_fibers(const char* heading, const world* of) {
     // relaxed: a report may be a moment behind
     const fiber_state state = f.state.load(shim::order::relaxed);
     const wait_reason reason = f.reason.load(shim::order::relaxed);
-    s += "  " + name_of(f) + ": " + to_string(state);
+    const fiber_label::text who = f.label.read();
+    s += "  " + name_of(who) + ": " + to_string(state);
     if (reason != wait_reason::none) {
       char object[32];
       std::snprintf(object, sizeof object, "%p", f.object.load(shim::order::relaxed));  // relaxed: as above
@@ -54,7 +55,7 @@ std::string describe_fibers(const char* heading, const world* of) {
       if (f.object.load(shim::order::relaxed)) s.append(" of ").append(object);  // relaxed: as above
       if (f.timed.load(shim::order::relaxed)) s += ", with a deadline";          // relaxed: as above
     }
-    s += site_of(f) + "\n";
+    s += site_of(who) + "\n";
   });
   return s;
 }
@@ -62,8 +63,8 @@ std::string describe_fibers(const char* heading, const world* of) {
 std::string describe_caller() {
   const agent& a = this_agent();
   if (!a.is_fiber) return "a thread outside the runtime";
-  const auto& f = static_cast<const fiber&>(a);
-  return name_of(f) + site_of(f);
+  const fiber_label::text who = static_cast<const fiber&>(a).label.read();
+  return name_of(who) + site_of(who);
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

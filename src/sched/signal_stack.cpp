@@ -61,8 +61,9 @@ const char* remedy(stack_class c) noexcept {
 
 void on_fault(int signo, siginfo_t* info, void* context) noexcept {
   if (fiber* f = overflown(info->si_addr)) {
-    text() << "runnel: fatal: stack overflow in fiber " << f->id << (f->name[0] ? " \"" : "") << f->name
-           << (f->name[0] ? "\"" : "") << ", started at " << f->spawned_at.file << ":" << f->spawned_at.line
+    const fiber_label::text who = f->label.read();
+    text() << "runnel: fatal: stack overflow in fiber " << who.id << (who.name[0] ? " \"" : "") << who.name
+           << (who.name[0] ? "\"" : "") << ", started at " << who.file << ":" << std::uint64_t{who.line}
            << ", stack " << std::uint64_t{stack_bytes(f->size_class)}
            << " bytes; " << remedy(f->size_class) << "\n";
     signal(SIGABRT, SIG_DFL);

@@ -126,36 +126,42 @@ claim_token waiter::token() const noexcept {
   return word_.load(shim::order::acquire) >> 2;  // acquire: pairs with the claim
 }
 
+void wait_queue::linked(std::int64_t change) noexcept {
+  any_.store(!list_.empty(), shim::order::relaxed);  // relaxed: a hint
+  count_node(change);
+}
 void wait_queue::push_back(wait_node& n) noexcept {
   list_.push_back(n);
-  count_node(1);
+  linked(+1);
 }
 void wait_queue::push_front(wait_node& n) noexcept {
   list_.push_front(n);
-  count_node(1);
+  linked(+1);
 }
 void wait_queue::remove(wait_node& n) noexcept {
   if (!n.linked()) return;
   list_.remove(n);
-  count_node(-1);
+  linked(-1);
+}
+wait_node* wait_queue::pop_front() noexcept {
+  wait_node* n = list_.pop_front();
+  if (n) linked(-1);
+  return n;
 }
 wait_node* wait_queue::claim_front() noexcept {
-  while (wait_node* n = list_.pop_front()) {
-    count_node(-1);
+  while (wait_node* n = pop_front()) {
     if (n->owner->try_claim(n->token)) return n;  // else it is being woken by somebody else: not for us
   }
   return nullptr;
 }
 wait_node* wait_queue::claim_front_as(claim_token token) noexcept {
-  while (wait_node* n = list_.pop_front()) {
-    count_node(-1);
+  while (wait_node* n = pop_front()) {
     if (n->owner->try_claim(token)) return n;
   }
   return nullptr;
 }
 wait_node* wait_queue::hold_front() noexcept {
-  while (wait_node* n = list_.pop_front()) {
-    count_node(-1);
+  while (wait_node* n = pop_front()) {
     if (n->owner->try_hold()) return n;
   }
   return nullptr;
@@ -229,9 +235,12 @@ void spend_turn() noexcept {
   if (w && w->spend()) yield_turn();
 }
 
-wait_object::wait_object() noexcept
-    // relaxed: only uniqueness matters
-    : order((last_order.fetch_add(1, shim::order::relaxed) + 1) | number_of_this_world() << (64 - bubble_bits)) {}
+std::uint64_t wait_object::give_order() const noexcept {
+  const std::uint64_t fresh = last_order.fetch_add(1, shim::order::relaxed) + 1;  // relaxed: only uniqueness matters
+  std::uint64_t none = 0;
+  // relaxed: as above; who comes second takes the number of the first
+  return order_.compare_exchange(none, fresh, shim::order::relaxed, shim::order::relaxed) ? fresh : none;
+}
 
 std::int64_t registered_nodes() noexcept {
 #if defined(RUNNEL_CHECKED) && RUNNEL_CHECKED

@@ -41,7 +41,7 @@ void worker::main() noexcept {
   set_this_worker(this);
   exceptions_ = reinterpret_cast<void**>(abi::__cxa_get_globals());
   errno_ = detail::errno_address();
-  detail::sanitizer::adopt_thread(sanitizer_);
+  detail::sanitizer::adopt_thread(sanitizer_, errno_);
   signal_stack alternate;
   while (fiber* f = find_work()) {
     execute(f);
@@ -232,7 +232,10 @@ bool worker::go_idle() noexcept {
   runtime_.idle.enter(*this);
   if (searched) runtime_.idle.end_search();
   shim::fence(shim::order::seq_cst);  // seq_cst: "idle, then the last look", see idle_set.hpp
-  if (!runtime_.work_visible() && !runtime_.stopping()) return false;
+  if (!runtime_.work_visible() && !runtime_.stopping()) {
+    notice_idleness();
+    return false;
+  }
   // Taken by a producer meanwhile: its wake-up is on its way and must be consumed.
   return runtime_.idle.withdraw(*this);
 }

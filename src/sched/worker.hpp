@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/last_errno.hpp"
+#include "sched/fiber_pool.hpp"
 #include "sched/run_queue.hpp"
 
 namespace runnel::inline RUNNEL_ABI::sched {
@@ -55,6 +56,7 @@ class worker {
   detail::sanitizer::context& sanitizer_of() noexcept { return sanitizer_; }
 
   run_queue queue;
+  fiber_cache fibers;  ///< own thread
 
   // Under the idle set's lock.
   worker* next_idle = nullptr;

@@ -31,16 +31,14 @@ using detail::sanitizer::hb_release;
 
 namespace {
 
-constexpr std::uint64_t numbers = std::uint64_t{1} << wait_object::bubble_bits;
-
 detail::raw_lock pool_lock;
 world* pool = nullptr;                    // under pool_lock
-std::uint64_t last_number = 0;            // under pool_lock
+std::uint32_t last_number = 0;            // under pool_lock
 shim::atomic<std::size_t> open_worlds{0};
 
 }  // namespace
 
-std::uint64_t number_of_this_world() noexcept {
+std::uint32_t number_of_this_world() noexcept {
   if (open_worlds.load(shim::order::relaxed) == 0) return 0;  // relaxed: a member was started after its world was opened
   const world* w = this_world();
   return w ? w->number() : 0;
@@ -57,7 +55,8 @@ world& world::open() {
     if (!memory) throw std::bad_alloc();
     w = new (memory) world;
   }
-  w->number_ = last_number = last_number % (numbers - 1) + 1;
+  if (++last_number == 0) ++last_number;
+  w->number_ = last_number;
   // relaxed: published to members by their start
   w->now_ns_.store(epoch.time_since_epoch().count(), shim::order::relaxed);
   w->active_.store(1, shim::order::relaxed);

@@ -42,8 +42,8 @@ class world {
     // relaxed: written while no member runs; active_ orders it
     return time_point(time_point::duration(now_ns_.load(shim::order::relaxed)));
   }
-  /// 1 to 2^wait_object::bubble_bits - 1, shared with older worlds once they are used up.
-  std::uint64_t number() const noexcept { return number_; }
+  /// From 1; shared with older worlds once the numbers are used up.
+  std::uint32_t number() const noexcept { return number_; }
 
   // Members, on their fibers or where they are made runnable.
   /// f's wait was claimed. True: the caller makes it runnable, false: the control does.
@@ -116,7 +116,7 @@ class world {
   shim::atomic<std::size_t> members_{0};
   shim::atomic<std::ptrdiff_t> reserved_{0};
   shim::atomic<std::int64_t> now_ns_{0};
-  std::uint64_t number_ = 0;
+  std::uint32_t number_ = 0;
   // Under the lock of `timers`.
   waiter* keeper_ = nullptr;
   bool still_ = false;
@@ -124,9 +124,6 @@ class world {
   std::size_t barren_ = 0;    ///< armed timers that fired in this period, to no effect
   world* next_ = nullptr;     ///< link of the free list
 };
-
-/// 0 outside of every bubble.
-std::uint64_t number_of_this_world() noexcept;
 
 /// What the caller starts and arms in this scope belongs to w.
 class world_scope {

@@ -16,7 +16,7 @@ class mutex_conformance : public behaviour {};
 RUNNEL_EVERY_CALLER(mutex_conformance);
 
 /// What ends the process: in a child, so not inside a runtime.
-class mutex_misuse : public ::testing::Test {
+class mutex_misuse_death_test : public ::testing::Test {
  protected:
   void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
@@ -89,7 +89,7 @@ TEST_P(mutex_conformance, mutex_01_neighbour_every_way_to_lock_excludes_the_othe
   });
 }
 
-TEST_F(mutex_misuse, mutex_03_unlocking_an_unlocked_mutex_ends_the_process) {
+TEST_F(mutex_misuse_death_test, mutex_03_unlocking_an_unlocked_mutex_ends_the_process) {
   EXPECT_DEATH(
       {
         mutex m;
@@ -111,11 +111,11 @@ TEST_F(mutex_misuse, mutex_03_unlocking_an_unlocked_mutex_ends_the_process) {
                "unlock of an unlocked mutex");
 }
 
-TEST_F(mutex_misuse, mutex_03_neighbour_destroying_what_is_waited_for_ends_the_process) {
+TEST_F(mutex_misuse_death_test, mutex_03_neighbour_destroying_what_is_waited_for_ends_the_process) {
   EXPECT_DEATH(run([] {
                  auto m = std::make_unique<mutex>();
                  m->lock();
-                 auto waiting = go([&m] { m->lock(); });
+                 auto waiting = go([&one = *m] { one.lock(); });
                  while (stats().parked < 2) yield();
                  m.reset();
                }),

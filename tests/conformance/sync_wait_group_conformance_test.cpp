@@ -15,7 +15,7 @@ class wait_group_conformance : public behaviour {};
 RUNNEL_EVERY_CALLER(wait_group_conformance);
 
 /// What ends the process: in a child, so not inside a runtime.
-class wait_group_misuse : public ::testing::Test {
+class wait_group_misuse_death_test : public ::testing::Test {
  protected:
   void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
@@ -34,7 +34,7 @@ TEST_P(wait_group_conformance, waitgroup_02_one_done_too_many_is_misuse_and_chan
   });
 }
 
-TEST_F(wait_group_misuse, waitgroup_02_one_done_too_many_during_unwinding_ends_the_process) {
+TEST_F(wait_group_misuse_death_test, waitgroup_02_one_done_too_many_during_unwinding_ends_the_process) {
   EXPECT_DEATH(
       {
         wait_group w;

@@ -1,8 +1,13 @@
-// The lock inside every other object of the library: one word, spins briefly, then waits in the kernel.
+// The lock inside every other object of the library: one word, one read-modify-write to take it and a plain store to give
+// it back. Users want runnel::mutex.
 //
-// It is never held across a suspension, so its holder always runs on a thread, and a waiter may block its
-// thread for the few instructions that the holder needs. Users want runnel::mutex.
-// Source: U. Drepper, "Futexes Are Tricky" (2011), mutex 2 (states free, held, held with sleepers).
+// It is never held across a suspension, so its holder always runs on a thread and needs a few dozen instructions. Who
+// finds it taken stays away from the word for long enough that the holder gets many operations done before the lock, and
+// all it guards, has to move to another core; if it is still taken after that, its holder was most likely taken off its
+// processor: then the thread offers its own, and at last sleeps for a moment at a time. Nobody is ever woken, so unlock()
+// need not know whether anybody waits, and no wake-up can be lost.
+// Rejected: a word with a third state "held with sleepers" and a wake-up in unlock() (U. Drepper, "Futexes Are Tricky",
+// 2011): a second read-modify-write on every path.
 #pragma once
 
 #include <runnel/base/abi.hpp>
@@ -27,14 +32,12 @@ class raw_lock {
     return word_.compare_exchange(expected, held, shim::order::acquire, shim::order::relaxed);
   }
   void unlock() noexcept {
-    // release: publishes the critical section to the next acquire of the word.
-    if (word_.exchange(free, shim::order::release) == contended) wake_one();
+    word_.store(free, shim::order::release);  // release: publishes the critical section to the next acquire of the word
   }
 
  private:
-  static constexpr std::uint32_t free = 0, held = 1, contended = 2;
+  static constexpr std::uint32_t free = 0, held = 1;
   void lock_slow() noexcept;
-  void wake_one() noexcept;
 
   shim::atomic<std::uint32_t> word_{free};
 };

@@ -49,7 +49,8 @@ struct element_ops_of {
 };
 
 class channel_core;
-channel_core* make_channel_core(const element_ops& ops, std::size_t capacity);
+/// With one reference; or with two ends: two references, one counted sender and one counted receiver.
+channel_core* make_channel_core(const element_ops& ops, std::size_t capacity, bool two_ends = false);
 
 /// What an operation may wait for.
 struct channel_wait {

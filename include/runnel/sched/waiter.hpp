@@ -112,8 +112,17 @@ class wait_queue {
   wait_node* hold_front() noexcept;
   wait_node* front() noexcept { return list_.front(); }
 
+  /// Without the lock: whether anybody waited a moment ago.
+  bool seems_empty() const noexcept {
+    return !any_.load(shim::order::acquire);  // acquire: what the caller looks at next is looked at later
+  }
+
  private:
+  wait_node* pop_front() noexcept;
+  void linked(std::int64_t change) noexcept;
+
   detail::intrusive_list<wait_node, wait_tag> list_;
+  shim::atomic<bool> any_{false};
 };
 
 /// Claimed waiters, woken in order once the locks are released.
@@ -147,18 +156,30 @@ void yield_turn() noexcept;
 /// operations that are always ready does not keep a worker for itself.
 void spend_turn() noexcept;
 
-/// An object that can be waited for: its lock, and the number by which select orders several of them.
+/// The number of the caller's bubble; 0 outside of every bubble.
+std::uint32_t number_of_this_world() noexcept;
+
+/// An object that can be waited for: its lock, and its number.
 struct wait_object {
-  wait_object() noexcept;
+  wait_object() noexcept = default;
   wait_object(const wait_object&) = delete;
   wait_object& operator=(const wait_object&) = delete;
 
-  detail::raw_lock lock;
-  /// The number of the bubble that it was made in (0: none), then a number of its own.
-  std::uint64_t const order;
+  /// By which select orders several objects, and contexts are told apart. Given when first asked for: most objects live
+  /// without.
+  std::uint64_t order() const noexcept {
+    const std::uint64_t known = order_.load(shim::order::relaxed);  // relaxed: set once, and only compared
+    return known ? known : give_order();
+  }
 
-  static constexpr int bubble_bits = 20;
-  std::uint64_t made_in() const noexcept { return order >> (64 - bubble_bits); }
+  detail::raw_lock lock;
+  /// The number of the bubble that it was made in; 0: none.
+  std::uint32_t made_in() const noexcept { return made_in_; }
+
+ private:
+  std::uint64_t give_order() const noexcept;
+  const std::uint32_t made_in_ = number_of_this_world();
+  mutable shim::atomic<std::uint64_t> order_{0};
 };
 
 /// Live registrations in wait queues; counted in checked builds, else 0.

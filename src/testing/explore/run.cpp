@@ -120,7 +120,11 @@ bool run::is_mine(const sched::fiber* f) const noexcept {
 void run::starts(sched::fiber& f) noexcept {
   const unseen turn_of_this;
   f.number_in_world = static_cast<std::uint32_t>(out_.members.size());
-  out_.members.push_back({&f, f.id, f.name, f.spawned_at, {}});
+  const sched::fiber_label::text label = f.label.read();
+  site started_at;
+  started_at.file = label.file;
+  started_at.line = label.line;
+  out_.members.push_back({&f, label.id, label.name, started_at, {}});
 }
 
 void run::ready(sched::fiber& f) noexcept {
