@@ -2,8 +2,6 @@
 
 #include "base/last_errno.hpp"
 
-#include <runnel/base/raw_lock.hpp>
-
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -52,18 +50,5 @@ std::uint64_t kernel_wakes() noexcept {
 void count_kernel_wake() noexcept {
   wakes.fetch_add(1, shim::order::relaxed);  // relaxed: a statistic
 }
-
-void raw_lock::lock_slow() noexcept {
-  for (int i = 0; i < 100; ++i) {
-    // relaxed: a hint, rechecked by try_lock()
-    if (word_.load(shim::order::relaxed) == free && try_lock()) return;
-    shim::spin_pause();
-  }
-  // acquire: pairs with unlock(). The word stays `contended` while anybody may sleep on it, so that the unlock
-  // of every owner after us wakes one: no wake-up is lost.
-  while (word_.exchange(contended, shim::order::acquire) != free) futex_wait(word_, contended);
-}
-
-void raw_lock::wake_one() noexcept { futex_wake(word_, 1); }
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

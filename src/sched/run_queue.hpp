@@ -1,4 +1,4 @@
-// A worker's own queue: a ring of 256 fibers, first in first out, that others may steal half of, and in front of
+// A worker's own queue: a ring of fibers, first in first out, that others may steal half of, and in front of
 // it the run-next slot for the fiber that the running one has just made runnable.
 //
 // Invariants
@@ -9,6 +9,7 @@
 // Source: the run queue of the Go runtime (src/runtime/proc.go: runqput, runqget, runqgrab).
 #pragma once
 
+#include "base/sizes.hpp"
 #include "sched/agent.hpp"
 
 #include <array>
@@ -17,7 +18,7 @@ namespace runnel::inline RUNNEL_ABI::sched {
 
 class run_queue {
  public:
-  static constexpr std::uint32_t capacity = 256;
+  static constexpr std::uint32_t capacity = sizes::ring;
 
   bool empty() const noexcept {
     // relaxed: a hint; whoever relies on it (an idle worker) has passed a seq_cst fence after announcing itself

@@ -172,7 +172,7 @@ void worker::poll_shared() noexcept {
 
 fiber* worker::steal() noexcept {
   const unsigned n = runtime_.workers();
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0; round < sizes::steal_rounds; ++round) {
     const unsigned start = detail::random_below(n);
     for (unsigned i = 0; i < n; ++i) {
       worker& victim = runtime_.at((start + i) % n);
