@@ -249,6 +249,84 @@ TEST(litmus, a_relaxed_store_of_the_same_thread_ends_the_release_sequence) {  //
                "data race");
 }
 
+/// Load buffering: may both loads return what the other thread stores after its own load?
+model::result load_buffering(std::memory_order loads, std::memory_order stores) {
+  return explore(wide, [=] {
+    integer x(0), y(0);
+    int a = 0, b = 0;
+    model::thread t([&] {
+      a = x.load(loads);
+      y.store(1, stores);
+    });
+    b = y.load(loads);
+    x.store(1, stores);
+    t.join();
+    check(!(a == 1 && b == 1), "both read the future");
+  });
+}
+TEST(litmus, load_buffering_is_possible_with_relaxed_loads) {
+  expect_fails(load_buffering(order::relaxed, order::relaxed), "both read the future");
+  expect_passes(load_buffering(order::acquire, order::release));
+  expect_passes(load_buffering(order::seq_cst, order::seq_cst));
+}
+TEST(litmus, what_was_read_before_a_hand_over_is_not_overwritten_by_its_receiver) {
+  // A reader copies a slot and then frees it; the writer reuses it. Without the order the copy may be of the next value.
+  const auto program = [](std::memory_order give, std::memory_order take) {
+    return explore(wide, [=] {
+      integer slot(1), freed(0);
+      int copy = 0;
+      model::thread reader([&] {
+        copy = slot.load(order::relaxed);
+        freed.store(1, give);
+      });
+      if (freed.load(take) == 1) slot.store(2, order::relaxed);
+      reader.join();
+      check(copy == 1, "the next value");
+    });
+  };
+  expect_passes(program(order::release, order::acquire));
+  expect_fails(program(order::relaxed, order::acquire), "the next value");
+  expect_fails(program(order::release, order::relaxed), "the next value");
+}
+TEST(litmus, nobody_goes_back_behind_what_was_read_of_the_future) {
+  expect_passes(explore(wide, [] {
+    integer x(0);
+    model::thread t([&] { x.store(1, order::relaxed); });
+    const int a = x.load(order::relaxed);
+    const int b = x.load(order::acquire);
+    int expected = 7;
+    x.compare_exchange(expected, 7, order::relaxed, order::relaxed);
+    check(a <= b && b <= expected, "an older value after a newer one");
+  }));
+}
+TEST(litmus, nothing_comes_out_of_thin_air) {
+  expect_passes(explore(wide, [] {
+    integer x(0), y(0);
+    int a = 0, b = 0;
+    model::thread t([&] {
+      a = x.load(order::relaxed);
+      y.store(a, order::relaxed);
+    });
+    b = y.load(order::relaxed);
+    x.store(b, order::relaxed);
+    t.join();
+    check(a == 0 && b == 0, "a value that nobody made");
+  }));
+}
+TEST(litmus, a_promise_that_is_not_kept_is_no_execution) {
+  expect_passes(explore(wide, [] {
+    integer x(0), y(0);
+    int a = 0;
+    model::thread t([&] {
+      a = x.load(order::relaxed);
+      y.store(a == 0 ? 1 : 0, order::relaxed);
+    });
+    if (y.load(order::relaxed) == 1) x.store(1, order::relaxed);  // only if a is 0
+    t.join();
+    check(a == 0, "it would have stored nothing");
+  }));
+}
+
 TEST(litmus, modifications_lose_nothing) {
   expect_passes(explore(wide, [] {
     integer x(0);

@@ -162,6 +162,30 @@ TEST(run_queue, stolen_fibers_can_be_stolen_again) {
   }));
 }
 
+TEST(run_queue, who_steals_into_slots_that_another_thief_freed_waits_for_that_thief) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    fibers<6> f;
+    run_queue victim, mine, others;
+    for (int i = 0; i < 4; ++i) check(mine.push(f.give(i)), "full");
+    for (int i = 4; i < 6; ++i) check(victim.push(f.give(i)), "full");
+    model::thread other([&] {
+      for (int i = 0; i < 3; ++i) {  // 2, 1 and 1 of them
+        f.take(others.steal_from(mine));
+        f.drain(others);
+      }
+    });
+    if (fiber* own = mine.pop()) {
+      f.take(own);
+    } else {
+      f.take(mine.steal_from(victim));  // into the slots that `other` copied first
+    }
+    other.join();
+    f.drain(mine);
+    f.drain(victim);
+    f.check_all(6);
+  }));
+}
+
 TEST(run_queue, who_finds_it_empty_may_forget_it) {
   // A queue that is seen empty after the owner has said so holds nothing: the last look of a worker that goes to sleep.
   expect_passes(explore(bounds{4, 4}, [] {

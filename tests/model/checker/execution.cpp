@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -63,6 +64,9 @@ void execution::start() {
   position_ = 0;
   preemptions_ = stale_reads = spurious_wakes = 0;
   thread_count_ = current_ = 0;
+  early_loads_.clear();
+  promises_.clear();
+  fails_if_kept_ = false;
   location_count = 0;
   views_used_ = 0;
   steps_.clear();
@@ -74,7 +78,8 @@ void execution::start() {
 /// Prepares the next execution: the last choice that has another alternative takes it.
 bool execution::advance() noexcept {
   choices_.resize(position_);
-  while (!choices_.empty() && choices_.back().chosen + 1 >= choices_.back().count) choices_.pop_back();
+  while (!choices_.empty() && choices_.back().chosen + 1 >= std::max<std::size_t>(choices_.back().count, choices_.back().values.size()))
+    choices_.pop_back();
   if (choices_.empty()) return false;
   ++choices_.back().chosen;
   return true;
@@ -82,9 +87,66 @@ bool execution::advance() noexcept {
 
 std::uint32_t execution::choose(std::uint32_t n) {
   if (n < 2) return 0;
-  if (position_ == choices_.size()) choices_.push_back({0, n});
+  if (position_ == choices_.size()) choices_.push_back({0, n, {}});
   if (choices_[position_].count != n) fail("the program does not do the same when the same choices are made");
   return choices_[position_++].chosen;
+}
+
+std::uint32_t execution::choose_load(const std::uint64_t* present, std::uint32_t n, std::uint64_t& value, bool& from_future) {
+  if (position_ == choices_.size()) choices_.push_back({0, n, std::vector<std::uint64_t>(present, present + n)});
+  const choice& c = choices_[position_++];
+  if (c.count != n) fail("the program does not do the same when the same choices are made");
+  value = c.values[c.chosen];
+  from_future = c.chosen >= n;
+  return c.chosen;
+}
+
+void execution::remember_load(std::uint32_t location) {
+  early_loads_.push_back({location, self().current.clock[current_], static_cast<std::uint32_t>(position_ - 1),
+                          static_cast<std::uint8_t>(current_)});
+}
+
+void execution::make_promise(std::uint32_t location, std::uint64_t value) {
+  promises_.push_back({location, self().current.clock[current_], value, static_cast<std::uint8_t>(current_), 1});
+}
+
+promise* execution::known_promise(std::uint32_t location) noexcept {
+  for (promise& p : promises_)
+    if (p.location == location && knows(p.thread, p.clock)) return &p;
+  return nullptr;
+}
+
+void execution::offer(std::uint32_t location, std::uint64_t value, const view& message) {
+  for (const early_load& l : early_loads_) {
+    if (l.location != location || l.thread == current_ || knows(l.thread, l.clock)) continue;
+    std::vector<std::uint64_t>& values = choices_[l.choice].values;
+    if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+  }
+  for (std::size_t i = 0; i < promises_.size();) {
+    const promise p = promises_[i];
+    if (p.location != location || p.value != value) {
+      ++i;
+      continue;
+    }
+    threads_[p.thread].current.raise(location, locations[location].stores.size() - 1);
+    threads_[p.thread].pending.join(message);
+    promises_.erase(promises_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+bool execution::has_promise(unsigned thread) const noexcept {
+  return std::any_of(promises_.begin(), promises_.end(), [&](const promise& p) { return p.thread == thread; });
+}
+
+void execution::discard() {
+  ++discarded_;
+  leave_execution();
+}
+
+void execution::leave_execution() {
+  inside = true;
+  switch_raw(&self(), &outer_, true);
+  std::abort();
 }
 
 // ---- threads ---------------------------------------------------------------------------------------------------
@@ -155,6 +217,7 @@ bool execution::enabled(unsigned t) noexcept {
     case state::joining: return threads_[r.target].what == state::finished;
     case state::waiting: return r.until(r.until_argument);
     case state::paused:
+    case state::stopped:
     case state::finished: break;
   }
   return false;
@@ -178,10 +241,10 @@ void execution::pick_next(bool self_ready) {
   if (n == 0) {
     bool all = true;
     for (unsigned t = 0; t < thread_count_; ++t) all &= threads_[t].what == state::finished;
+    if (!promises_.empty()) discard();
+    report_if_kept();
     if (!all) fail("deadlock: no thread can go on");
-    thread_record& from = self();
-    switch_raw(&from, &outer_, true);
-    return;
+    leave_execution();
   }
   const unsigned next = options[choose(n)];
   if (self_ready && next != current_) ++preemptions_;
@@ -192,6 +255,8 @@ void execution::pick_next(bool self_ready) {
 }
 
 void execution::begin_step() {
+  report_if_kept();
+  if (steps_.size() >= limits.steps && !promises_.empty()) discard();
   if (steps_.size() >= limits.steps) fail("no end after " + std::to_string(steps_.size()) + " steps: a loop");
   pick_next(true);
 }
@@ -233,16 +298,26 @@ std::string execution::history() const {
 
 void execution::fail(const std::string& what, const site& at) {
   inside = true;
-  message_ = "thread " + std::to_string(current_) + ": " + what;
-  if (at.line) message_ += std::string(" at ") + at.file + ":" + std::to_string(at.line);
-  message_ += "\n" + history();
+  std::string message = "thread " + std::to_string(current_) + ": " + what;
+  if (at.line) message += std::string(" at ") + at.file + ":" + std::to_string(at.line);
+  message += '\n';
   for (unsigned t = 0; t < thread_count_; ++t) {
-    static constexpr const char* states[] = {"ready", "in a loop", "in a futex", "joining", "waiting", "finished"};
-    message_ += "  thread " + std::to_string(t) + " is " + states[static_cast<int>(threads_[t].what)] + "\n";
+    static constexpr const char* states[] = {"ready",   "in a loop", "in a futex",          "joining",
+                                             "waiting", "finished",  "stopped by a failure"};
+    message += "  thread " + std::to_string(t) + " is " + states[static_cast<int>(threads_[t].what)] + '\n';
   }
+  if (!fails_if_kept_) failure_ = message;
+  fails_if_kept_ = true;
+  report_if_kept();
+  for (;;) block(state::stopped);
+}
+
+/// The first failure is real once all promises are kept.
+void execution::report_if_kept() {
+  if (!fails_if_kept_ || !promises_.empty()) return;
+  message_ = failure_ + history();
   failed_ = true;
-  switch_raw(&self(), &outer_, true);
-  std::abort();
+  leave_execution();
 }
 
 }  // namespace model::detail

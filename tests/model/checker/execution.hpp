@@ -4,6 +4,11 @@
 // reads, what choose() returns). An execution replays the choices of the one before up to the last that had another
 // alternative, takes that, and goes on with first alternatives.
 //
+// Loads of the future: the order of execution would hide that a relaxed load may return a value that is stored later (load
+// buffering). When a store is executed that does not come after an earlier load of the location, its value becomes one
+// more alternative of that load. An execution that takes it has a promise: it counts only if the value is stored in time.
+// Source: CDSChecker (see model.hpp).
+//
 // Memory: each location has its stores in modification order, which is the order in which they were executed. A view is
 // what a party knows: for each location the oldest store that it may still read, and for each thread how far its past
 // goes (a vector clock, for races of plain memory). A store carries the view that who acquires it joins.
@@ -72,7 +77,7 @@ struct location {
   bool ended;
 };
 
-enum class state : std::uint8_t { ready, paused, in_futex, joining, waiting, finished };
+enum class state : std::uint8_t { ready, paused, in_futex, joining, waiting, finished, stopped };
 
 struct thread_record {
   void* sp = nullptr;
@@ -105,8 +110,26 @@ struct step {
 };
 
 struct choice {
-  std::uint32_t chosen;
-  std::uint32_t count;
+  std::uint32_t chosen = 0;
+  std::uint32_t count = 0;
+  std::vector<std::uint64_t> values;  ///< a relaxed load: what it may return, first the `count` stores of its present
+};
+
+/// A relaxed load that may still turn out to be able to return what is stored later.
+struct early_load {
+  std::uint32_t location;
+  std::uint32_t clock;
+  std::uint32_t choice;
+  std::uint8_t thread;
+};
+
+/// A load that has returned a value which is to be stored later.
+struct promise {
+  std::uint32_t location;
+  std::uint32_t clock;
+  std::uint64_t value;
+  std::uint8_t thread;
+  std::uint8_t reads;  ///< a loop that waits for it is cut short
 };
 
 class execution {
@@ -128,6 +151,18 @@ class execution {
   void block(state s);
   void tick() noexcept { ++self().current.clock[current_]; }
   std::uint32_t choose(std::uint32_t n);
+  /// A relaxed load chooses between the stores with these values (the first is free, the others cost a stale read) and
+  /// values of the future; `from_future` tells that the value is of the latter.
+  std::uint32_t choose_load(const std::uint64_t* present, std::uint32_t n, std::uint64_t& value, bool& from_future);
+  void remember_load(std::uint32_t location);
+  void make_promise(std::uint32_t location, std::uint64_t value);
+  /// An open one of a load that happens before the present step.
+  promise* known_promise(std::uint32_t location) noexcept;
+  bool has_promise(unsigned thread) const noexcept;
+  /// After a store: offers its value to earlier loads, and keeps promises.
+  void offer(std::uint32_t location, std::uint64_t value, const view& message);
+  /// This execution cannot happen: a promise was not kept.
+  [[noreturn]] void discard();
   void note(const char* what, const site& at, std::uint32_t location = ~0u, std::uint64_t value = 0, order o = order::relaxed,
             std::uint32_t age = 0);
   [[noreturn]] void fail(const std::string& what, const site& at);
@@ -158,6 +193,8 @@ class execution {
   bool enabled(unsigned t) noexcept;
   void pick_next(bool self_ready);
   void switch_to(unsigned t);
+  [[noreturn]] void leave_execution();
+  void report_if_kept();
   void switch_raw(thread_record* from, thread_record* to, bool last);
   void start();
   bool advance() noexcept;
@@ -170,6 +207,11 @@ class execution {
   unsigned current_ = 0;
   bool active_ = false;
   bool failed_ = false;
+  std::vector<early_load> early_loads_;
+  std::vector<promise> promises_;
+  bool fails_if_kept_ = false;  ///< a failure was found while promises were open
+  std::string failure_;
+  std::uint64_t discarded_ = 0;
   std::uint64_t number_ = 0;
   std::uint32_t preemptions_ = 0;
   std::vector<choice> choices_;

@@ -7,6 +7,8 @@
 // seq_cst fences: C++20 [atomics.order] p4, with the order of execution as the total order S.
 #include "checker/execution.hpp"
 
+#include <algorithm>
+
 namespace model::detail {
 
 namespace {
@@ -31,6 +33,7 @@ void add_store(std::uint32_t number, location& l, std::uint64_t v, order o, cons
   view* m = message(o, read);
   m->raise(number, l.stores.size());
   l.stores.push_back({v, m});
+  ex().offer(number, v, *m);
   if (o == order::seq_cst) l.sc_position = static_cast<std::uint32_t>(l.stores.size() - 1);
   for (thread_record& t : ex().threads())
     if (t.what == state::paused) t.what = state::ready;
@@ -64,6 +67,37 @@ std::uint32_t choose_age(std::size_t n) {
   const std::uint32_t age = ex().choose(static_cast<std::uint32_t>(n));
   if (age) ++ex().stale_reads;
   return age;
+}
+
+/// The same for a relaxed load, which may also return what is stored later.
+std::uint32_t choose_relaxed(std::uint32_t number, const location& l, std::uint64_t& value, bool& from_future) {
+  from_future = true;
+  if (promise* p = ex().known_promise(number)) {
+    if (p->thread != ex().current() || ++p->reads > 3) ex().discard();
+    value = p->value;
+    return 0;
+  }
+  const std::size_t last = l.stores.size() - 1;
+  const bool spent = ex().stale_reads >= ex().limits.stale_reads;
+  const std::size_t n = spent ? 1 : std::min<std::size_t>(last - oldest(number, l, order::relaxed) + 1, 64);
+  from_future = false;
+  value = l.stores[last].value;
+  if (spent || ex().thread_count() == 1) return 0;
+  std::uint64_t present[64];
+  for (std::size_t i = 0; i < n; ++i) present[i] = l.stores[last - i].value;
+  const std::uint32_t chosen = ex().choose_load(present, static_cast<std::uint32_t>(n), value, from_future);
+  if (chosen) ++ex().stale_reads;
+  if (from_future) {
+    ex().make_promise(number, value);
+  } else {
+    ex().remember_load(number);
+  }
+  return chosen;
+}
+
+/// Every other access of a location: nobody goes back behind what a load has read of the future.
+void keep_coherent(std::uint32_t number) {
+  if (ex().known_promise(number)) ex().discard();
 }
 
 std::uint64_t apply(rmw how, std::uint64_t a, std::uint64_t b) noexcept {
@@ -138,7 +172,20 @@ std::uint64_t load(const word& w, order o, const site& at) noexcept {
   ex().begin_step();
   location& l = ex().find(w);
   const std::size_t last = l.stores.size() - 1;
-  const std::uint32_t age = choose_age(last - oldest(w.location, l, o) + 1);
+  std::uint32_t age;
+  if (o == order::relaxed) {
+    std::uint64_t value;
+    bool from_future;
+    age = choose_relaxed(w.location, l, value, from_future);
+    if (from_future) {
+      ex().note("loads what is stored later", at, w.location, value, o);
+      ex().tick();
+      return value;
+    }
+  } else {
+    keep_coherent(w.location);
+    age = choose_age(last - oldest(w.location, l, o) + 1);
+  }
   learn(w.location, l, last - age, o);
   ex().note("loads", at, w.location, l.stores[last - age].value, o, age);
   ex().tick();
@@ -152,6 +199,7 @@ void store(word& w, std::uint64_t v, order o, const site& at) noexcept {
   o = mutated(operation::store, o, at);
   ex().begin_step();
   location& l = ex().find(w);
+  keep_coherent(w.location);
   add_store(w.location, l, v, o, nullptr);
   ex().note("stores", at, w.location, v, o);
   ex().tick();
@@ -167,6 +215,7 @@ std::uint64_t modify(word& w, rmw how, std::uint64_t v, std::uint64_t mask, orde
   o = mutated(operation::modify, o, at);
   ex().begin_step();
   location& l = ex().find(w);
+  keep_coherent(w.location);
   const store_record newest = l.stores.back();
   learn(w.location, l, l.stores.size() - 1, o);
   add_store(w.location, l, apply(how, newest.value, v) & mask, o, newest.message);
@@ -191,6 +240,7 @@ bool compare_exchange(word& w, std::uint64_t& expected, std::uint64_t desired, o
   ex().begin_step();
   location& l = ex().find(w);
   const std::size_t last = l.stores.size() - 1;
+  keep_coherent(w.location);
   // The newest store, and older ones with which it fails.
   std::uint32_t ages[64] = {0};
   std::size_t n = 1;
@@ -219,6 +269,8 @@ void fence(order o, const site& at) noexcept {
   if (o == order::relaxed) return;
   ex().begin_step();
   thread_record& me = ex().self();
+  // A load before it that returns what is stored after it: only formally possible where the store releases nothing.
+  if (acquires(o) && ex().has_promise(ex().current())) ex().discard();
   if (acquires(o)) me.current.join(me.pending);
   if (o == order::seq_cst) {
     me.current.join_positions(ex().sc_fences);
@@ -245,6 +297,7 @@ bool futex_wait(const word& w, std::uint64_t expected, bool timed, const site& a
   const inside_checker now;
   ex().begin_step();
   location& l = ex().find(w);
+  keep_coherent(w.location);
   learn(w.location, l, l.stores.size() - 1, order::relaxed);  // the kernel reads on this thread's behalf
   if (l.stores.back().value != expected) {
     ex().note("futex wait returns at once", at, w.location, l.stores.back().value);
