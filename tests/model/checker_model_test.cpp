@@ -531,6 +531,17 @@ TEST(plain, freeing_races_with_use) {
 }
 #endif
 
+TEST(plain, a_crash_is_a_failure_with_its_steps) {
+  expect_fails(explore(wide,
+                       [] {
+                         runnel::shim::atomic<int*> p(nullptr);
+                         static int x = 0;
+                         model::thread t([&] { p.store(&x, order::release); });
+                         if (!*p.load(order::acquire)) return;
+                       }),
+               "crashed");
+}
+
 // ---- lives of atomics ------------------------------------------------------------------------------------------
 
 TEST(lives, an_atomic_may_not_end_while_another_thread_uses_it) {

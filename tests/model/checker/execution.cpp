@@ -2,6 +2,7 @@
 
 #include "fiber/switch.hpp"
 
+#include <signal.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -27,7 +28,39 @@ void view::copy(const view& o) noexcept {
 
 // ---- exploration -----------------------------------------------------------------------------------------------
 
+namespace {
+
+/// A fault of the program is a failure like others; on the thread that it happened on, whose stack is never used again.
+void on_fault(int) {
+  execution& e = execution::instance();
+  if (!e.active() || e.inside) std::abort();
+  e.fail("the program has crashed (a null or dangling pointer?)");
+}
+
+class faults_reported {
+ public:
+  faults_reported() {
+    struct sigaction handler {};
+    handler.sa_handler = &on_fault;
+    handler.sa_flags = SA_NODEFER;
+    sigaction(SIGSEGV, &handler, &segv_);
+    sigaction(SIGBUS, &handler, &bus_);
+  }
+  ~faults_reported() {
+    sigaction(SIGSEGV, &segv_, nullptr);
+    sigaction(SIGBUS, &bus_, nullptr);
+  }
+  faults_reported(const faults_reported&) = delete;
+  faults_reported& operator=(const faults_reported&) = delete;
+
+ private:
+  struct sigaction segv_ {}, bus_ {};
+};
+
+}  // namespace
+
 result execution::explore(const bounds& b, void (*program)(void*), void* argument) {
+  const faults_reported now;
   limits = b;
   choices_.clear();
   total_steps_ = 0;
@@ -107,7 +140,7 @@ void execution::remember_load(std::uint32_t location) {
 }
 
 void execution::make_promise(std::uint32_t location, std::uint64_t value) {
-  promises_.push_back({location, self().current.clock[current_], value, static_cast<std::uint8_t>(current_), 1});
+  promises_.push_back({location, self().current.clock[current_], value, static_cast<std::uint8_t>(current_)});
 }
 
 promise* execution::known_promise(std::uint32_t location) noexcept {
@@ -277,9 +310,12 @@ std::string execution::history() const {
   static constexpr const char* orders[] = {"relaxed", "consume", "acquire", "release", "acq_rel", "seq_cst"};
   std::string all;
   char line[512];
-  const std::size_t first = steps_.size() > 300 ? steps_.size() - 300 : 0;
-  if (first) all += "  ...\n";
-  for (std::size_t i = first; i < steps_.size(); ++i) {
+  constexpr std::size_t head = 300, tail = 40;  // of a long one
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    if (i == head && steps_.size() > head + tail) {
+      all += "  ...\n";
+      i = steps_.size() - tail;
+    }
     const step& s = steps_[i];
     int n = std::snprintf(line, sizeof line, "  %4zu  thread %u  %s", i, s.thread, s.what);
     auto add = [&](auto... rest) {

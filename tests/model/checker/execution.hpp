@@ -129,7 +129,6 @@ struct promise {
   std::uint32_t clock;
   std::uint64_t value;
   std::uint8_t thread;
-  std::uint8_t reads;  ///< a loop that waits for it is cut short
 };
 
 class execution {

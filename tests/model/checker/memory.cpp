@@ -71,12 +71,8 @@ std::uint32_t choose_age(std::size_t n) {
 
 /// The same for a relaxed load, which may also return what is stored later.
 std::uint32_t choose_relaxed(std::uint32_t number, const location& l, std::uint64_t& value, bool& from_future) {
-  from_future = true;
-  if (promise* p = ex().known_promise(number)) {
-    if (p->thread != ex().current() || ++p->reads > 3) ex().discard();
-    value = p->value;
-    return 0;
-  }
+  // Whoever looks again while a promise is open is not followed: it could only see the same, most often in a loop.
+  if (ex().known_promise(number)) ex().discard();
   const std::size_t last = l.stores.size() - 1;
   const bool spent = ex().stale_reads >= ex().limits.stale_reads;
   const std::size_t n = spent ? 1 : std::min<std::size_t>(last - oldest(number, l, order::relaxed) + 1, 64);
@@ -95,7 +91,7 @@ std::uint32_t choose_relaxed(std::uint32_t number, const location& l, std::uint6
   return chosen;
 }
 
-/// Every other access of a location: nobody goes back behind what a load has read of the future.
+/// Any other access of a location: nobody goes back behind what a load has read of the future.
 void keep_coherent(std::uint32_t number) {
   if (ex().known_promise(number)) ex().discard();
 }
