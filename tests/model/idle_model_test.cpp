@@ -48,6 +48,115 @@ TEST(idle, two_fibers_from_outside_wake_the_only_worker) {
   }));
 }
 
+TEST(idle, a_worker_that_makes_two_fibers_runnable_wakes_another_for_the_first) {
+  // The first one's worker does not run it: it is kept busy until somebody else has.
+  expect_passes(explore(bounds{1, 1}, [] {
+    around::world w(2);
+    counted c;
+    auto body = [&] { c.run(); };
+    around::test_fiber g(body), h(body);
+    auto producer_body = [&] {
+      w.runtime().schedule(&g);
+      w.runtime().schedule(&h);  // takes the run-next slot, g goes to the ring
+      model::wait_until([&] { return g.ended(); });
+    };
+    around::test_fiber producer(producer_body);
+    model::thread first([&] { w.worker(0).main(); });
+    model::thread second([&] { w.worker(1).main(); });
+    c.given = 1;
+    w.runtime().schedule(&producer);
+    model::wait_until([&] { return g.ended() && h.ended() && producer.ended(); });
+    w.stop();
+  }));
+}
+
+TEST(idle, the_sleeper_in_the_poller_is_kicked) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w(1, true);
+    counted c;
+    auto body = [&] { c.run(); };
+    around::test_fiber f(body), g(body);
+    model::thread worker([&] { w.worker(0).main(); });
+    c.given = 1;
+    w.runtime().schedule(&f);
+    w.runtime().schedule(&g);
+    model::wait_until([&] { return f.ended() && g.ended(); });
+    w.stop();
+  }));
+}
+
+TEST(idle, one_sleeps_in_the_poller_and_one_in_the_futex) {
+  expect_passes(explore(bounds{1, 0}, [] {
+    around::world w(2, true);
+    counted c;
+    auto body = [&] { c.run(); };
+    around::test_fiber f(body);
+    model::thread first([&] { w.worker(0).main(); });
+    model::thread second([&] { w.worker(1).main(); });
+    c.given = 1;
+    w.runtime().schedule(&f);
+    model::wait_until([&] { return f.ended(); });
+    w.stop();
+  }));
+}
+
+TEST(idle, a_parked_fiber_is_woken_from_outside) {
+  // The wake-up may come while the fiber is still leaving its stack.
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w(1);
+    runnel::sched::waiter* mine = nullptr;
+    runnel::shim::atomic<int> ready(0);
+    int value = 0;
+    auto body = [&] {
+      runnel::sched::waiter here;
+      mine = &here;
+      ready.store(1, runnel::shim::order::release);  // release: publishes the waiter
+      check(runnel::sched::park(here, runnel::sched::wait_reason::sleep, nullptr) == runnel::sched::granted, "granted");
+      check(value == 1, "late");
+    };
+    around::test_fiber f(body);
+    model::thread worker([&] { w.worker(0).main(); });
+    w.runtime().schedule(&f);
+    // acquire: pairs with the release above
+    while (ready.load(runnel::shim::order::acquire) == 0) runnel::shim::spin_pause();
+    value = 1;
+    check(mine->try_claim(runnel::sched::granted), "nobody else claims it");
+    mine->wake();
+    model::wait_until([&] { return f.ended(); });
+    w.stop();
+  }));
+}
+
+TEST(idle, a_fiber_is_resumed_by_another_worker_only_when_it_has_left_its_stack) {
+  expect_passes(explore(bounds{1, 1}, [] {
+    around::world w(2);
+    runnel::sched::waiter* mine = nullptr;
+    runnel::shim::atomic<int> ready(0);
+    auto sleeper_body = [&] {
+      int on_the_stack = 1;
+      runnel::sched::waiter here;
+      mine = &here;
+      ready.store(1, runnel::shim::order::release);  // release: publishes the waiter
+      check(runnel::sched::park(here, runnel::sched::wait_reason::sleep, nullptr) == runnel::sched::granted, "granted");
+      ++on_the_stack;
+      check(on_the_stack == 2, "another's stack");
+    };
+    around::test_fiber sleeper(sleeper_body);
+    auto waker_body = [&] {
+      // acquire: pairs with the release above
+      while (ready.load(runnel::shim::order::acquire) == 0) runnel::shim::spin_pause();
+      check(mine->try_claim(runnel::sched::granted), "nobody else claims it");
+      mine->wake();
+    };
+    around::test_fiber waker(waker_body);
+    check(w.worker(0).queue.push(&sleeper) && w.worker(1).queue.push(&waker), "full");
+    model::thread first([&] { w.worker(0).main(); });
+    model::thread second([&] { w.worker(1).main(); });
+    model::wait_until([&] { return sleeper.ended() && waker.ended(); });
+    w.stop();
+  }));
+}
+
 TEST(idle, two_producers_and_one_worker) {
   expect_passes(explore(bounds{1, 1}, [] {
     around::world w(1);

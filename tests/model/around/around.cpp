@@ -11,6 +11,8 @@
 #include <runnel/base/random.hpp>
 
 #include <cxxabi.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 
 #include <cstdarg>
 #include <cstdio>
@@ -31,6 +33,7 @@ namespace order = runnel::shim::order;
 constexpr unsigned threads = 8;
 constexpr unsigned stacks = 8;
 constexpr std::size_t stack_size = 128 * 1024;
+constexpr int eventfd_number = 100;
 
 /// What belongs to a thread of the program. Each is touched by its own thread only.
 struct own_state {
@@ -51,8 +54,7 @@ alignas(16) std::byte stack_memory[stacks][stack_size];
 unsigned stacks_used = 0;
 
 std::optional<sched::worker> workers[4];
-bool with_poller = false;
-int kicks = 0;
+std::uint64_t kicks = 0;  // what the poller's eventfd holds
 
 // ---- the private parts of runtime that start() would set
 
@@ -83,20 +85,24 @@ template struct expose<last_injected, &sched::runtime::injected_last_>;
 template struct expose<first_idle, &sched::idle_set::first_>;
 template struct expose<count_of, &sched::runtime::count_>;
 template struct expose<workers_of, &sched::runtime::workers_>;
+struct running_of {
+  friend auto member(running_of) noexcept;
+};
 template struct expose<stopping_of, &sched::runtime::stopping_>;
+template struct expose<running_of, &sched::runtime::running_>;
 
-// Made before any execution: its atomic objects begin each execution anew.
+// Made before any execution: their atomic objects begin each execution anew.
 sched::runtime& the_runtime = sched::runtime::instance();
+[[maybe_unused]] sched::wait_object& the_poller = sched::poller_object();
 
 }  // namespace
 
 namespace around {
 
-OUTSIDE static void begin(unsigned n, bool poller) noexcept {
+OUTSIDE static void begin(unsigned n) noexcept {
   for (own_state& o : own) o = own_state{};
   now = {};
   stacks_used = 0;
-  with_poller = poller;
   kicks = 0;
   if (n > 4) std::abort();
   // An execution that was given up has left these as they were.
@@ -106,7 +112,8 @@ OUTSIDE static void begin(unsigned n, bool poller) noexcept {
 }
 
 world::world(unsigned n, bool poller) {
-  begin(n, poller);
+  begin(n);
+  if (!poller) static_cast<void>(sched::try_enter_poller());
   the_runtime.*member(count_of{}) = n;
   for (unsigned i = 0; i < n; ++i) (the_runtime.*member(workers_of{}))[i] = &workers[i].emplace(the_runtime, i);
 }
@@ -125,7 +132,10 @@ void world::stop() noexcept {
   the_runtime.idle.wake_all();
   for (unsigned i = 0; i < the_runtime.workers(); ++i) model::check(worker(i).wait_ended(runnel::never), "not ended");
 }
-void world::become(sched::worker* w) noexcept { sched::set_this_worker(w); }
+void world::keep_running() noexcept {
+  // release: as in runtime::start()
+  (the_runtime.*member(running_of{})).store(true, order::release);
+}
 
 OUTSIDE void set_time(runnel::time_point t) noexcept { now = t; }
 
@@ -173,6 +183,49 @@ extern "C" int sched_yield() noexcept {
   return 0;
 }
 
+// ---- the kernel as the poller sees it: an eventfd in an epoll, and time that passes while it sleeps
+
+namespace {
+
+OUTSIDE long wait_for_kick(epoll_event* events, const timespec* limit) noexcept {
+  if (limit && limit->tv_sec == 0 && limit->tv_nsec == 0) return 0;
+  const runnel::time_point until =
+      limit ? now + std::chrono::seconds(limit->tv_sec) + std::chrono::nanoseconds(limit->tv_nsec) : runnel::never;
+  if (!model::wait_until([]() noexcept { return kicks != 0; }, limit != nullptr)) {
+    if (now < until) now = until;
+    return 0;
+  }
+  events[0].events = EPOLLIN;
+  events[0].data.fd = eventfd_number;
+  return 1;
+}
+
+}  // namespace
+
+extern "C" OUTSIDE long syscall(long number, ...) noexcept {
+  va_list arguments;
+  va_start(arguments, number);
+  long result = 0;
+  if (number == SYS_epoll_create1) {
+    result = eventfd_number + 1;
+  } else if (number == SYS_eventfd2) {
+    result = eventfd_number;
+  } else if (number == SYS_epoll_pwait2) {
+    static_cast<void>(va_arg(arguments, int));
+    auto* events = va_arg(arguments, epoll_event*);
+    static_cast<void>(va_arg(arguments, int));
+    result = wait_for_kick(events, va_arg(arguments, const timespec*));
+  } else if (number == SYS_write) {
+    ++kicks;
+  } else if (number == SYS_read) {
+    kicks = 0;
+  } else if (number != SYS_epoll_ctl) {
+    std::abort();
+  }
+  va_end(arguments);
+  return result;
+}
+
 namespace __cxxabiv1 {
 __cxa_eh_globals* own_exception_state() noexcept;  // worker_under_test.cpp
 OUTSIDE __cxa_eh_globals* own_exception_state() noexcept { return reinterpret_cast<__cxa_eh_globals*>(mine().exceptions); }
@@ -185,6 +238,7 @@ namespace runnel::inline RUNNEL_ABI {
 OUTSIDE time_point steady_clock::now() noexcept { return ::now; }
 
 namespace detail {
+int last_errno() noexcept { return *errno_address(); }
 OUTSIDE int* errno_address() noexcept { return &mine().error; }
 void fatal(const char* format, ...) noexcept {
   char text[256];
@@ -219,29 +273,6 @@ void install_overflow_report() noexcept {}
 signal_stack::signal_stack() noexcept = default;
 signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
-
-// ---- the poller: one sleeper at a time; a kick ends its sleep, or the next one
-
-namespace {
-shim::atomic<bool> role{false};
-OUTSIDE bool has_poller() noexcept { return with_poller; }
-OUTSIDE bool kicked() noexcept { return kicks != 0; }
-OUTSIDE void set_kicks(int n) noexcept { kicks = n; }
-}  // namespace
-
-bool try_enter_poller() noexcept {
-  return has_poller() && !role.exchange(true, shim::order::acquire);  // acquire: pairs with leave_poller()
-}
-void leave_poller() noexcept {
-  role.store(false, shim::order::release);  // release: pairs with try_enter_poller()
-}
-void wait_in_poller() noexcept {
-  model::wait_until([] { return kicked(); });
-  set_kicks(0);
-}
-void kick_poller() noexcept { set_kicks(1); }
-void timer_moved_up(time_point) noexcept {}
-void poll_descriptors() noexcept {}
 
 }  // namespace sched
 }  // namespace runnel::inline RUNNEL_ABI

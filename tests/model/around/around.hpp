@@ -23,10 +23,10 @@ class world {
 
   runnel::sched::runtime& runtime() noexcept;
   runnel::sched::worker& worker(unsigned i) noexcept;
+  /// From now on the runtime counts as started.
+  void keep_running() noexcept;
   /// Ends every worker, as runtime::stop() does.
   void stop() noexcept;
-  /// Makes workers of the calling thread's kind: whatever it makes runnable goes into the worker's own queue.
-  void become(runnel::sched::worker* w) noexcept;
 };
 
 /// The instant that steady_clock::now() returns.

@@ -272,6 +272,10 @@ void execution::pick_next(bool self_ready) {
     }
   }
   if (n == 0) {
+    for (unsigned t = 0; t < thread_count_; ++t)
+      if (threads_[t].what == state::waiting && threads_[t].timed) options[n++] = t;
+  }
+  if (n == 0) {
     bool all = true;
     for (unsigned t = 0; t < thread_count_; ++t) all &= threads_[t].what == state::finished;
     if (!promises_.empty()) discard();
@@ -282,7 +286,7 @@ void execution::pick_next(bool self_ready) {
   const unsigned next = options[choose(n)];
   if (self_ready && next != current_) ++preemptions_;
   thread_record& r = threads_[next];
-  if (r.what == state::in_futex) r.timed_out = true;
+  if (r.what == state::in_futex || (r.what == state::waiting && !r.until(r.until_argument))) r.timed_out = true;
   r.what = state::ready;
   switch_to(next);
 }
@@ -403,12 +407,20 @@ void join(unsigned t) {
   e.self().current.join(e.threads()[t].current);
 }
 
-void wait_until(bool (*f)(void*), void* argument) {
+bool wait_until(bool (*f)(void*), void* argument, bool timed) {
   const inside_checker now;
   execution& e = execution::instance();
-  e.self().until = f;
-  e.self().until_argument = argument;
-  if (!f(argument)) e.block(state::waiting);
+  thread_record& me = e.self();
+  me.until = f;
+  me.until_argument = argument;
+  me.timed = timed;
+  me.timed_out = false;
+  if (!f(argument)) {
+    e.note("waits", site{});
+    e.block(state::waiting);
+    e.note(me.timed_out ? "has waited long enough" : "goes on", site{});
+  }
+  return !me.timed_out;
 }
 
 void fail(const char* what, const site& at) noexcept { execution::instance().fail(what, at); }

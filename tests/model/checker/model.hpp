@@ -78,10 +78,11 @@ void check(bool ok, const char* what, detail::site at = detail::site::here());
 /// A number below n; all of them are tried.
 unsigned choose(unsigned n);
 
-/// Blocks until f() holds. f looks at plain state only, is not a part of the program, and orders nothing.
+/// Blocks until f() holds; with `timed` only until nobody else can do anything, and then returns false: time passes when
+/// nothing else happens. f looks at plain state only, is not a part of the program, and orders nothing.
 template <class F>
-void wait_until(F f) {
-  detail::wait_until([](void* p) -> bool { return (*static_cast<F*>(p))(); }, &f);
+bool wait_until(F f, bool timed = false) {
+  return detail::wait_until([](void* p) -> bool { return (*static_cast<F*>(p))(); }, &f, timed);
 }
 
 /// The number of the running thread, from 0.

@@ -50,7 +50,7 @@ void plain_access(const void* address, std::size_t bytes, bool write, const site
 
 unsigned spawn(void (*f)(void*), void* argument);
 void join(unsigned thread);
-void wait_until(bool (*f)(void*), void* argument);
+bool wait_until(bool (*f)(void*), void* argument, bool timed);
 [[noreturn]] void fail(const char* what, const site& at) noexcept;
 
 }  // namespace model::detail
