@@ -15,9 +15,9 @@ namespace model::detail {
 
 namespace sanitizer = runnel::detail::sanitizer;
 
-execution& execution::instance() noexcept {
-  static execution& e = *new execution;
-  return e;
+execution& execution::make() noexcept {
+  the_one = new execution;  // kept: objects of the process may outlive everything
+  return *the_one;
 }
 
 void view::copy(const view& o) noexcept {

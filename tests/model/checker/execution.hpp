@@ -133,7 +133,7 @@ struct promise {
 
 class execution {
  public:
-  static execution& instance() noexcept;
+  static execution& instance() noexcept { return the_one ? *the_one : make(); }
 
   result explore(const bounds& b, void (*program)(void*), void* argument);
 
@@ -189,6 +189,8 @@ class execution {
   static void enter() noexcept;
 
  private:
+  static inline execution* the_one = nullptr;
+  static execution& make() noexcept;
   bool enabled(unsigned t) noexcept;
   void pick_next(bool self_ready);
   void switch_to(unsigned t);

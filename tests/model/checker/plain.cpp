@@ -6,26 +6,38 @@
 // Source: C. Flanagan, S. Freund, "FastTrack" (2009), https://doi.org/10.1145/1542476.1542490.
 #include "checker/execution.hpp"
 
-#include <cstdlib>
 #include <malloc.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace model::detail {
 
 namespace {
 
-/// Eight bytes of the program's memory.
-struct cell {
-  std::uintptr_t granule;
-  std::uint64_t execution;
-  std::uint32_t written_at[8];
-  std::uint8_t written_by[8];
-  std::uint32_t read_at[max_threads][8];
+constexpr std::uint8_t nobody = max_threads;
+
+/// Eight bytes of the program's memory, in one cache line. Most are read by one thread only.
+struct alignas(64) cell {
+  std::uintptr_t granule = 0;
+  std::uint32_t execution = 0;
+  std::uint32_t more_readers = 0;  ///< from 1: an index into `readers`, which then has all of them
+  std::uint16_t written_at[8] = {};
+  std::uint8_t written_by[8] = {};
+  std::uint16_t read_at[8] = {};
+  std::uint8_t reader = nobody;
+};
+struct readers_of_cell {
+  std::uint16_t read_at[max_threads][8];
 };
 
-constexpr std::size_t cells = std::size_t{1} << 15;
+constexpr std::size_t cells = std::size_t{1} << 14;
 cell* table = nullptr;
 std::size_t used = 0;
+std::vector<readers_of_cell>* readers = nullptr;
 
 void* kept[4096];
 std::size_t kept_count = 0;
@@ -33,20 +45,32 @@ std::size_t kept_count = 0;
 execution& ex() noexcept { return execution::instance(); }
 
 cell& find(std::uintptr_t granule) {
-  if (!table) table = static_cast<cell*>(std::calloc(cells, sizeof(cell)));
-  if (!table) std::abort();
-  for (std::size_t i = (granule * 0x9E3779B97F4A7C15ull) >> 49;; i = (i + 1) % cells) {
-    cell& c = table[i];
-    if (c.execution == ex().number()) {
+  if (!table) {
+    table = new cell[cells];
+    readers = new std::vector<readers_of_cell>;
+  }
+  const auto execution = static_cast<std::uint32_t>(ex().number());
+  for (std::size_t i = granule ^ (granule >> 13);; ++i) {  // neighbours stay neighbours
+    cell& c = table[i % cells];
+    if (c.execution == execution) {
       if (c.granule == granule) return c;
       continue;
     }
     if (++used > cells / 2) ex().fail("too much plain memory is used in one execution");
     c = cell{};
     c.granule = granule;
-    c.execution = ex().number();
+    c.execution = execution;
     return c;
   }
+}
+
+readers_of_cell& all_readers(cell& c) {
+  if (!c.more_readers) {
+    readers->push_back(readers_of_cell{});
+    c.more_readers = static_cast<std::uint32_t>(readers->size());
+    if (c.reader != nobody) std::memcpy(readers->back().read_at[c.reader], c.read_at, sizeof c.read_at);
+  }
+  return (*readers)[c.more_readers - 1];
 }
 
 [[noreturn]] void report(const char* now, const char* before, unsigned by, std::uint32_t when, const site& at, const void* pc,
@@ -61,27 +85,44 @@ cell& find(std::uintptr_t granule) {
 
 void forget_plain_accesses() noexcept {
   used = 0;
+  if (readers) readers->clear();
   while (kept_count) std::free(kept[--kept_count]);
 }
 
 void check_plain(const void* address, std::size_t bytes, bool write, const site& at, const void* pc) noexcept {
-  const unsigned me = ex().current();
-  const std::uint32_t now = ex().self().current.clock[me];
+  const auto me = static_cast<std::uint8_t>(ex().current());
+  const auto now = static_cast<std::uint16_t>(ex().self().current.clock[me]);
   auto a = reinterpret_cast<std::uintptr_t>(address);
-  // A thread's own stack is the commonest address; it is checked, too: others may have a pointer to it.
   while (bytes) {
     cell& c = find(a / 8);
-    for (std::size_t i = a % 8; i < 8 && bytes; ++i, ++a, --bytes) {
-      if (c.written_at[i] && c.written_by[i] != me && !ex().knows(c.written_by[i], c.written_at[i]))
+    const std::size_t first = a % 8, last = std::min<std::size_t>(8, first + bytes);
+    a += last - first;
+    bytes -= last - first;
+    for (std::size_t i = first; i < last; ++i)
+      if (c.written_by[i] != me && !ex().knows(c.written_by[i], c.written_at[i]))
         report(write ? "write" : "read", "write", c.written_by[i], c.written_at[i], at, pc, address);
-      if (!write) {
-        c.read_at[me][i] = now;
-        continue;
+    if (!write) {
+      if (!c.more_readers && (c.reader == me || c.reader == nobody)) {
+        c.reader = me;
+        for (std::size_t i = first; i < last; ++i) c.read_at[i] = now;
+      } else {
+        for (std::size_t i = first; i < last; ++i) all_readers(c).read_at[me][i] = now;
       }
+      continue;
+    }
+    const auto check_reader = [&](unsigned t, const std::uint16_t* read_at) {
+      for (std::size_t i = first; i < last; ++i)
+        if (!ex().knows(t, read_at[i])) report("write", "read", t, read_at[i], at, pc, address);
+    };
+    if (c.more_readers) {
       for (unsigned t = 0; t < ex().thread_count(); ++t)
-        if (t != me && c.read_at[t][i] && !ex().knows(t, c.read_at[t][i])) report("write", "read", t, c.read_at[t][i], at, pc, address);
+        if (t != me) check_reader(t, all_readers(c).read_at[t]);
+    } else if (c.reader != me && c.reader != nobody) {
+      check_reader(c.reader, c.read_at);
+    }
+    for (std::size_t i = first; i < last; ++i) {
       c.written_at[i] = now;
-      c.written_by[i] = static_cast<std::uint8_t>(me);
+      c.written_by[i] = me;
     }
   }
 }
