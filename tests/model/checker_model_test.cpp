@@ -51,6 +51,27 @@ TEST(litmus, store_buffering_needs_all_four_accesses_to_be_seq_cst) {
   expect_fails(store_buffering(order::release, order::seq_cst, false), "both missed");
   expect_fails(store_buffering(order::seq_cst, order::acquire, false), "both missed");
 }
+TEST(litmus, each_of_the_four_accesses_must_be_seq_cst) {
+  for (int weak = 0; weak < 5; ++weak) {
+    const model::result r = explore(wide, [=] {
+      integer x(0), y(0);
+      int a = 0, b = 0;
+      model::thread t([&] {
+        x.store(1, weak == 0 ? order::release : order::seq_cst);
+        a = y.load(weak == 1 ? order::acquire : order::seq_cst);
+      });
+      y.store(1, weak == 2 ? order::release : order::seq_cst);
+      b = x.load(weak == 3 ? order::acquire : order::seq_cst);
+      t.join();
+      check(a == 1 || b == 1, "both missed");
+    });
+    if (weak == 4) {
+      expect_passes(r);
+    } else {
+      expect_fails(r, "both missed");
+    }
+  }
+}
 TEST(litmus, seq_cst_fences_forbid_store_buffering) {
   expect_passes(store_buffering(order::relaxed, order::relaxed, true));
 }

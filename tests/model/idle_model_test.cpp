@@ -23,14 +23,41 @@ TEST(idle, a_fiber_from_outside_wakes_the_only_worker) {
   expect_passes(explore(bounds{2, 2}, [] {
     around::world w(1);
     counted c;
-    auto body = [&] { c.run(); };
+    int ran = 0;
+    auto body = [&] {
+      c.run();
+      ran = 1;
+    };
     around::test_fiber f(body);
     model::thread worker([&] { w.worker(0).main(); });
     c.given = 1;
     w.runtime().schedule(&f);
     model::wait_until([&] { return f.ended(); });
     w.stop();
+    check(ran == 1, "what a worker did is visible after its end");
   }));
+}
+
+TEST(idle, a_worker_ends_or_is_left_behind) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{2, 2}, [&] {
+    around::world w(1);
+    counted c;
+    int ran = 0;
+    auto body = [&] {
+      c.run();
+      ran = 1;
+    };
+    around::test_fiber f(body);
+    check(w.worker(0).queue.push(&f), "full");
+    c.given = 1;
+    model::thread worker([&] { w.worker(0).main(); });
+    w.begin_stop();
+    const bool ended = w.worker(0).wait_ended(runnel::time_point{});
+    if (ended) check(ran <= 1, "what a worker did is visible after its end");
+    outcomes |= ended ? 1 : 2;
+  }));
+  EXPECT_EQ(outcomes, 3);
 }
 
 TEST(idle, two_fibers_from_outside_wake_the_only_worker) {
@@ -67,6 +94,28 @@ TEST(idle, a_worker_that_makes_two_fibers_runnable_wakes_another_for_the_first) 
     w.runtime().schedule(&producer);
     model::wait_until([&] { return g.ended() && h.ended() && producer.ended(); });
     w.stop();
+  }));
+}
+
+TEST(idle, what_the_last_searcher_misses_wakes_another) {
+  // A producer relies on a searcher that has just found something else. What it found keeps it busy: another must be woken.
+  // The other worker has no thread here; it is enough that it is taken from the set.
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w(2);
+    around::test_fiber* second = nullptr;
+    counted c;
+    auto first_body = [&] { model::wait_until([&] { return second->ended() || !w.worker(1).idle; }); };
+    auto second_body = [&] { c.run(); };
+    around::test_fiber f(first_body), g(second_body);
+    second = &g;
+    w.runtime().idle.enter(w.worker(1));
+    model::thread worker([&] { w.worker(0).main(); });
+    c.given = 1;
+    model::wait_until([&] { return w.worker(0).idle; });  // it came last, so it is woken first
+    w.runtime().schedule(&f);
+    w.runtime().schedule(&g);
+    model::wait_until([&] { return f.ended() && g.ended(); });
+    w.stop(1);
   }));
 }
 

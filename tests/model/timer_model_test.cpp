@@ -132,7 +132,7 @@ TEST(timer, a_fibers_time_out_and_a_grant_end_its_wait_once) {
 }
 
 TEST(timer, the_sleeper_in_the_poller_hears_of_a_first_timer) {
-  expect_passes(explore(bounds{2, 2}, [] {
+  expect_passes(explore(bounds{3, 1}, [] {
     around::world w(1, true);
     w.keep_running();
     counter c;
@@ -144,7 +144,7 @@ TEST(timer, the_sleeper_in_the_poller_hears_of_a_first_timer) {
 }
 
 TEST(timer, the_sleeper_in_the_poller_hears_of_an_earlier_timer) {
-  expect_passes(explore(bounds{2, 2}, [] {
+  expect_passes(explore(bounds{2, 1}, [] {
     around::world w(1, true);
     w.keep_running();
     counter late, early(at(5));

@@ -126,11 +126,14 @@ world::~world() {
 }
 sched::runtime& world::runtime() noexcept { return the_runtime; }
 sched::worker& world::worker(unsigned i) noexcept { return the_runtime.at(i); }
-void world::stop() noexcept {
+void world::begin_stop() noexcept {
   // seq_cst: as in runtime::end_workers()
   (the_runtime.*member(stopping_of{})).store(true, order::seq_cst);
   the_runtime.idle.wake_all();
-  for (unsigned i = 0; i < the_runtime.workers(); ++i) model::check(worker(i).wait_ended(runnel::never), "not ended");
+}
+void world::stop(unsigned n) noexcept {
+  begin_stop();
+  for (unsigned i = 0; i < n && i < the_runtime.workers(); ++i) model::check(worker(i).wait_ended(runnel::never), "not ended");
 }
 void world::keep_running() noexcept {
   // release: as in runtime::start()

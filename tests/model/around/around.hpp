@@ -25,8 +25,10 @@ class world {
   runnel::sched::worker& worker(unsigned i) noexcept;
   /// From now on the runtime counts as started.
   void keep_running() noexcept;
-  /// Ends every worker, as runtime::stop() does.
-  void stop() noexcept;
+  /// Asks every worker to end and wakes the idle, as runtime::stop() does.
+  void begin_stop() noexcept;
+  /// The same, and waits for the first n.
+  void stop(unsigned n = 4) noexcept;
 };
 
 /// The instant that steady_clock::now() returns.
