@@ -5,10 +5,12 @@
 #include "sched/blocking_pool.hpp"
 #include "sched/fiber_pool.hpp"
 #include "sched/monitor.hpp"
+#include "sched/report.hpp"
 #include "sched/signal_stack.hpp"
 
 #include <runnel/base/assert.hpp>
 #include <runnel/base/random.hpp>
+#include <runnel/detail/task_core.hpp>
 
 #include <cxxabi.h>
 #include <sys/epoll.h>
@@ -93,6 +95,7 @@ template struct expose<running_of, &sched::runtime::running_>;
 
 // Made before any execution: their atomic objects begin each execution anew.
 sched::runtime& the_runtime = sched::runtime::instance();
+[[maybe_unused]] runnel::detail::context_node& the_background = runnel::detail::background_node();
 [[maybe_unused]] sched::wait_object& the_poller = sched::poller_object();
 
 }  // namespace
@@ -253,6 +256,11 @@ void fatal(const char* format, ...) noexcept {
   std::abort();
 }
 void report(const char* format, ...) noexcept { fatal("%s", format); }
+void task_core::see_end() noexcept {}  // only announces
+// Starting fibers is not a part of any model.
+fiber_frame::fiber_frame(context_node&) noexcept { fatal("fiber_frame"); }
+fiber_frame::~fiber_frame() = default;
+void deliver_unhandled(std::exception_ptr) noexcept { fatal("deliver_unhandled"); }
 std::uint32_t random_below(std::uint32_t) noexcept { return 0; }
 }  // namespace detail
 
@@ -266,6 +274,8 @@ agent& this_agent() {
   return agents[model::thread_number()];
 }
 
+fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) { detail::fatal("reserve_fiber"); }
+void start_fiber(fiber*, job&) noexcept { detail::fatal("start_fiber"); }
 void start_monitor(runtime&) {}
 void stop_monitor() noexcept {}
 void monitor_note_activity() noexcept {}
@@ -276,6 +286,7 @@ void install_overflow_report() noexcept {}
 signal_stack::signal_stack() noexcept = default;
 signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
+std::string describe_caller() { return "a thread"; }
 
 }  // namespace sched
 }  // namespace runnel::inline RUNNEL_ABI
