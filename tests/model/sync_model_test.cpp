@@ -17,7 +17,7 @@ using model::explore;
 constexpr runnel::time_point soon{std::chrono::nanoseconds(1000)};
 
 TEST(mutex, two_exclude_each_other) {
-  expect_passes(explore(bounds{3, 1}, [] {
+  expect_passes(explore(bounds{4, 3}, [] {
     around::world w;
     runnel::mutex m;
     int shared = 0;
@@ -34,7 +34,7 @@ TEST(mutex, two_exclude_each_other) {
 }
 
 TEST(mutex, three_and_none_is_left_waiting) {
-  expect_passes(explore(bounds{1, 1}, [] {
+  expect_passes(explore(bounds{2, 1}, [] {
     around::world w;
     runnel::mutex m;
     int shared = 0;
@@ -51,7 +51,7 @@ TEST(mutex, three_and_none_is_left_waiting) {
 }
 
 TEST(mutex, the_lock_is_handed_to_who_has_waited_long) {
-  expect_passes(explore(bounds{2, 1}, [] {
+  expect_passes(explore(bounds{4, 2}, [] {
     around::world w;
     runnel::mutex m;
     int shared = 0;
@@ -70,7 +70,7 @@ TEST(mutex, the_lock_is_handed_to_who_has_waited_long) {
 
 TEST(mutex, who_gives_up_leaves_the_lock_to_the_others) {
   int outcomes = 0;
-  expect_passes(explore(bounds{2, 1}, [&] {
+  expect_passes(explore(bounds{3, 2}, [&] {
     around::world w;
     runnel::mutex m;
     int shared = 0, got = 0;

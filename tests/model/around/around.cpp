@@ -49,6 +49,7 @@ struct own_state {
 std::array<own_state, threads> own;
 sched::thread_agent agents[threads];
 runnel::time_point now{};
+bool random_choices = false;
 
 OUTSIDE own_state& mine() { return own[model::thread_number()]; }
 
@@ -105,6 +106,7 @@ namespace around {
 OUTSIDE static void begin(unsigned n) noexcept {
   for (own_state& o : own) o = own_state{};
   now = {};
+  random_choices = false;
   stacks_used = 0;
   kicks = 0;
   if (n > 4) std::abort();
@@ -144,6 +146,8 @@ void world::keep_running() noexcept {
 }
 
 OUTSIDE void set_time(runnel::time_point t) noexcept { now = t; }
+
+OUTSIDE void choose_at_random() noexcept { random_choices = true; }
 
 OUTSIDE static std::byte* next_stack() noexcept {
   if (stacks_used == stacks) std::abort();
@@ -261,7 +265,7 @@ void task_core::see_end() noexcept {}  // only announces
 fiber_frame::fiber_frame(context_node&) noexcept { fatal("fiber_frame"); }
 fiber_frame::~fiber_frame() = default;
 void deliver_unhandled(std::exception_ptr) noexcept { fatal("deliver_unhandled"); }
-std::uint32_t random_below(std::uint32_t) noexcept { return 0; }
+OUTSIDE std::uint32_t random_below(std::uint32_t n) noexcept { return random_choices ? model::choose(n) : 0; }
 }  // namespace detail
 
 namespace sched {

@@ -34,6 +34,9 @@ class world {
 /// The instant that steady_clock::now() returns.
 void set_time(runnel::time_point t) noexcept;
 
+/// In this execution random choices are tried all; without it they are always the first.
+void choose_at_random() noexcept;
+
 /// For world: no timer is armed.
 void forget_timers() noexcept;
 
