@@ -148,6 +148,79 @@ TEST(channel, a_canceled_receiver_takes_nothing) {
   EXPECT_EQ(outcomes, 3);
 }
 
+/// An element whose next moves throw while `failures` is positive.
+struct brittle {
+  static inline int failures = 0;
+  brittle() = default;
+  brittle(brittle&&) noexcept(false) {
+    if (failures > 0) {
+      --failures;
+      throw 1;
+    }
+  }
+};
+
+TEST(channel, a_cancellation_that_was_refused_during_a_throwing_move_is_made_up_for) {
+  // The sender holds the receiver, its move throws. A cancellation that came meanwhile was refused: the receiver must look.
+  int outcomes = 0;
+  expect_passes(explore(bounds{3, 1}, [&] {
+    around::world w;
+    brittle::failures = 1;
+    channel_core* core = runnel::detail::make_channel_core(runnel::detail::element_ops_of<brittle>::ops, 0);
+    runnel::derived_context d = runnel::derive_cancel(runnel::context::background());
+    bool canceled = false;
+    std::optional<brittle> v;
+    model::thread receiver([&] {
+      try {
+        runnel::detail::channel_receive(core, &v, channel_wait{true, runnel::never, &runnel::detail::node_of(d.ctx)});
+      } catch (const runnel::canceled&) {
+        canceled = true;
+      }
+    });
+    model::thread canceler([&] { d.cancel.cancel(); });
+    brittle mine;
+    try {
+      const channel_status s = runnel::detail::channel_send(core, &mine, channel_wait{false, runnel::never, nullptr});
+      check(s == channel_status::would_block, "the first move throws");
+      outcomes |= 1;
+    } catch (int) {
+      outcomes |= 2;
+    }
+    receiver.join(), canceler.join();
+    check(canceled && !v, "canceled, with nothing");
+    runnel::detail::channel_release(core);
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(channel, a_cancellation_of_a_sender_that_was_refused_is_made_up_for) {
+  expect_passes(explore(bounds{3, 1}, [] {
+    around::world w;
+    brittle::failures = 1;
+    channel_core* core = runnel::detail::make_channel_core(runnel::detail::element_ops_of<brittle>::ops, 0);
+    runnel::derived_context d = runnel::derive_cancel(runnel::context::background());
+    bool canceled = false;
+    brittle mine;
+    model::thread sender([&] {
+      try {
+        runnel::detail::channel_send(core, &mine, channel_wait{true, runnel::never, &runnel::detail::node_of(d.ctx)});
+      } catch (const runnel::canceled&) {
+        canceled = true;
+      }
+    });
+    model::thread canceler([&] { d.cancel.cancel(); });
+    std::optional<brittle> v;
+    try {
+      check(runnel::detail::channel_receive(core, &v, channel_wait{false, runnel::never, nullptr}) == channel_status::would_block,
+            "the first move throws");
+    } catch (int) {
+    }
+    sender.join(), canceler.join();
+    check(canceled, "canceled");
+    runnel::detail::channel_release(core);
+  }));
+}
+
 TEST(channel, it_closes_behind_the_last_sender_that_goes) {
   expect_passes(explore(bounds{3, 2}, [] {
     around::world w;

@@ -176,6 +176,37 @@ TEST(idle, a_parked_fiber_is_woken_from_outside) {
   }));
 }
 
+TEST(idle, fibers_that_are_woken_together_wake_a_worker) {
+  expect_passes(explore(bounds{1, 1}, [] {
+    around::world w(1);
+    runnel::detail::raw_lock lock;
+    runnel::sched::wait_queue queue;
+    int registered = 0;
+    auto body = [&] {
+      runnel::sched::waiter here;
+      runnel::sched::wait_node n(here);
+      {
+        const runnel::detail::raw_guard hold(lock);
+        queue.push_back(n);
+        ++registered;
+      }
+      check(runnel::sched::park(here, runnel::sched::wait_reason::sleep, nullptr) == runnel::sched::granted, "granted");
+    };
+    around::test_fiber f(body), g(body);
+    check(w.worker(0).queue.push(&f) && w.worker(0).queue.push(&g), "full");
+    model::thread worker([&] { w.worker(0).main(); });
+    model::wait_until([&] { return registered == 2; });
+    runnel::sched::wake_list woken;
+    {
+      const runnel::detail::raw_guard hold(lock);
+      woken.claim_all(queue);
+    }
+    woken.wake_all();
+    model::wait_until([&] { return f.ended() && g.ended(); });
+    w.stop();
+  }));
+}
+
 TEST(idle, a_fiber_is_resumed_by_another_worker_only_when_it_has_left_its_stack) {
   expect_passes(explore(bounds{1, 1}, [] {
     around::world w(2);

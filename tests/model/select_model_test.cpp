@@ -122,6 +122,56 @@ TEST(select, two_selects_over_the_same_locks_in_two_orders) {
   }));
 }
 
+/// An element whose next moves throw while `failures` is positive.
+struct brittle {
+  static inline int failures = 0;
+  brittle() = default;
+  brittle(brittle&&) noexcept(false) {
+    if (failures > 0) {
+      --failures;
+      throw 1;
+    }
+  }
+};
+
+TEST(select, a_cancellation_that_was_refused_during_a_throwing_move_is_made_up_for) {
+  struct brittle_case final : runnel::detail::receive_case_core {
+    explicit brittle_case(channel_core* c) {
+      core_ = c;
+      optional_ = &value;
+    }
+    std::optional<brittle> value;
+  };
+  struct otherwise_case final : select_case {
+    otherwise_case() { otherwise = true; }
+  };
+  expect_passes(explore(bounds{3, 1}, [] {
+    around::world w;
+    brittle::failures = 1;
+    channel_core* core = runnel::detail::make_channel_core(runnel::detail::element_ops_of<brittle>::ops, 0);
+    runnel::derived_context d = runnel::derive_cancel(runnel::context::background());
+    bool canceled = false;
+    brittle mine;
+    model::thread sender([&] {
+      try {
+        runnel::detail::channel_send(core, &mine, {true, runnel::never, &runnel::detail::node_of(d.ctx)});
+      } catch (const runnel::canceled&) {
+        canceled = true;
+      }
+    });
+    model::thread canceler([&] { d.cancel.cancel(); });
+    brittle_case receive(core);
+    otherwise_case otherwise;
+    try {
+      check(select_of(receive, otherwise) == 1, "the first move throws");
+    } catch (int) {
+    }
+    sender.join(), canceler.join();
+    check(canceled, "canceled");
+    runnel::detail::channel_release(core);
+  }));
+}
+
 TEST(select, a_close_ends_it) {
   expect_passes(explore(bounds{3, 1}, [] {
     around::world w;

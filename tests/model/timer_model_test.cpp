@@ -157,4 +157,17 @@ TEST(timer, the_sleeper_in_the_poller_hears_of_an_earlier_timer) {
   }));
 }
 
+TEST(timer, the_sleeper_in_the_poller_hears_of_a_timer_that_moves_forward) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w(1, true);
+    w.keep_running();
+    counter c(at(5));
+    arm(c, at(50));
+    model::thread worker([&] { w.worker(0).main(); });
+    check(runnel::sched::rearm(c, at(5), [](timer_node&, void*) noexcept {}, nullptr), "armed");
+    model::wait_until([&] { return c.fired == 1; });
+    w.stop();
+  }));
+}
+
 }  // namespace

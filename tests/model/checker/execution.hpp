@@ -232,6 +232,8 @@ void check_plain(const void* address, std::size_t bytes, bool write, const site&
 enum class operation : std::uint8_t { load, store, modify, success, failure, fence, wake };
 order mutated(operation what, order o, const site& at) noexcept;
 bool dropped(const site& at) noexcept;
+/// calls.cpp: the same for a call.
+bool call_dropped(const void* returns_to) noexcept;
 
 /// While the checker works on behalf of a thread.
 class inside_checker {
