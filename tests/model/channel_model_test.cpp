@@ -43,7 +43,7 @@ struct pipe {
 };
 
 TEST(channel, a_rendezvous_hands_over) {
-  expect_passes(explore(bounds{4, 2}, [] {
+  expect_passes(explore(bounds{5, 3}, [] {
     around::world w;
     pipe p(0);
     int before = 0;
@@ -56,7 +56,7 @@ TEST(channel, a_rendezvous_hands_over) {
 }
 
 TEST(channel, a_buffer_of_one_keeps_the_order) {
-  expect_passes(explore(bounds{3, 1}, [] {
+  expect_passes(explore(bounds{3, 2}, [] {
     around::world w;
     pipe p(1);
     model::thread sender([&] {

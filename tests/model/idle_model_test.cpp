@@ -20,7 +20,7 @@ struct counted {
 };
 
 TEST(idle, a_fiber_from_outside_wakes_the_only_worker) {
-  expect_passes(explore(bounds{2, 2}, [] {
+  expect_passes(explore(bounds{3, 2}, [] {
     around::world w(1);
     counted c;
     int ran = 0;
@@ -61,7 +61,7 @@ TEST(idle, a_worker_ends_or_is_left_behind) {
 }
 
 TEST(idle, two_fibers_from_outside_wake_the_only_worker) {
-  expect_passes(explore(bounds{2, 1}, [] {
+  expect_passes(explore(bounds{2, 2}, [] {
     around::world w(1);
     counted c;
     auto body = [&] { c.run(); };
@@ -135,7 +135,7 @@ TEST(idle, the_sleeper_in_the_poller_is_kicked) {
 }
 
 TEST(idle, one_sleeps_in_the_poller_and_one_in_the_futex) {
-  expect_passes(explore(bounds{1, 0}, [] {
+  expect_passes(explore(bounds{1, 1}, [] {
     around::world w(2, true);
     counted c;
     auto body = [&] { c.run(); };
@@ -238,7 +238,7 @@ TEST(idle, a_fiber_is_resumed_by_another_worker_only_when_it_has_left_its_stack)
 }
 
 TEST(idle, two_producers_and_one_worker) {
-  expect_passes(explore(bounds{1, 1}, [] {
+  expect_passes(explore(bounds{2, 1}, [] {
     around::world w(1);
     counted c;
     auto body = [&] { c.run(); };

@@ -32,7 +32,7 @@ TEST(raw_lock, two_threads_exclude_each_other) {
 }
 
 TEST(raw_lock, three_threads_and_none_is_left_asleep) {
-  expect_passes(explore(bounds{2, 1}, [] {
+  expect_passes(explore(bounds{3, 2}, [] {
     raw_lock lock;
     model::var<int> shared(0);
     const auto section = [&] {
@@ -47,7 +47,7 @@ TEST(raw_lock, three_threads_and_none_is_left_asleep) {
 }
 
 TEST(raw_lock, twice_each) {
-  expect_passes(explore(bounds{3, 1}, [] {
+  expect_passes(explore(bounds{5, 3}, [] {
     raw_lock lock;
     model::var<int> shared(0);
     const auto sections = [&] {
@@ -83,7 +83,7 @@ TEST(raw_lock, try_lock_orders_what_it_gets) {
 }
 
 TEST(raw_lock, the_last_to_unlock_may_destroy_it) {
-  expect_passes(explore(bounds{4, 4}, [] {
+  expect_passes(explore(bounds{6, 6}, [] {
     struct object {
       raw_lock lock;
       int users = 2;

@@ -122,7 +122,7 @@ TEST(run_queue, the_older_half_leaves_a_full_ring_while_a_thief_looks) {
 }
 
 TEST(run_queue, two_thieves) {
-  expect_passes(explore(bounds{2, 1}, [] {
+  expect_passes(explore(bounds{2, 2}, [] {
     fibers<3> f;
     run_queue mine, first, second;
     for (int i = 0; i < 2; ++i) check(mine.push(f.give(i)), "full");
@@ -143,7 +143,7 @@ TEST(run_queue, two_thieves) {
 }
 
 TEST(run_queue, stolen_fibers_can_be_stolen_again) {
-  expect_passes(explore(bounds{2, 2}, [] {
+  expect_passes(explore(bounds{3, 2}, [] {
     fibers<4> f;
     run_queue mine, first, second;
     for (int i = 0; i < 4; ++i) check(mine.push(f.give(i)), "full");

@@ -54,7 +54,7 @@ TEST(timer, disarm_and_fire) {
 }
 
 TEST(timer, two_look_and_one_fires) {
-  expect_passes(explore(bounds{2, 1}, [] {
+  expect_passes(explore(bounds{4, 2}, [] {
     around::world w;
     w.keep_running();
     around::set_time(at(10));
@@ -71,7 +71,7 @@ TEST(timer, two_look_and_one_fires) {
 
 TEST(timer, rearm_and_fire) {
   int outcomes = 0;
-  expect_passes(explore(bounds{3, 2}, [&] {
+  expect_passes(explore(bounds{5, 3}, [&] {
     around::world w;
     w.keep_running();
     around::set_time(at(10));
@@ -89,7 +89,7 @@ TEST(timer, rearm_and_fire) {
 
 TEST(timer, a_fibers_time_out_and_a_grant_end_its_wait_once) {
   int outcomes = 0;
-  expect_passes(explore(bounds{1, 1}, [&] {
+  expect_passes(explore(bounds{3, 1}, [&] {
     around::world w(1);
     w.keep_running();
     runnel::detail::raw_lock lock;

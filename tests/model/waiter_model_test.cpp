@@ -121,7 +121,7 @@ TEST(waiter, what_the_giver_did_is_seen) {
 }
 
 TEST(waiter, a_grant_and_a_cancellation_end_it_once) {
-  expect_passes(explore(bounds{2, 1}, [] {
+  expect_passes(explore(bounds{2, 2}, [] {
     around::world w;
     object o, c;
     model::thread giver([&] { o.give(); });
@@ -144,7 +144,7 @@ TEST(waiter, a_grant_and_a_cancellation_end_it_once) {
 }
 
 TEST(waiter, two_objects_end_it_once) {
-  expect_passes(explore(bounds{2, 1}, [] {
+  expect_passes(explore(bounds{2, 2}, [] {
     around::world w;
     object a, b;
     model::thread first([&] { a.give(); });
@@ -170,7 +170,7 @@ TEST(waiter, two_objects_end_it_once) {
 
 TEST(waiter, a_time_out_and_a_grant_end_it_once) {
   int outcomes = 0;
-  expect_passes(explore(bounds{3, 2}, [&] {
+  expect_passes(explore(bounds{4, 3}, [&] {
     around::world w;
     object o;
     model::thread giver([&] { o.give(); });
@@ -184,7 +184,7 @@ TEST(waiter, a_time_out_and_a_grant_end_it_once) {
 }
 
 TEST(waiter, no_permit_is_left_for_the_next_wait) {
-  expect_passes(explore(bounds{2, 1}, [] {
+  expect_passes(explore(bounds{3, 2}, [] {
     around::world w;
     object o;
     model::thread giver([&] {
@@ -244,7 +244,7 @@ TEST(waiter, a_held_waiter_goes_back_or_is_ended) {
 TEST(waiter, a_refused_claim_is_not_forgotten) {
   // Without a deadline: the refused one was the only one who would have ended the wait.
   int outcomes = 0;
-  expect_passes(explore(bounds{3, 2}, [&] {
+  expect_passes(explore(bounds{4, 3}, [&] {
     around::world w;
     waiter mine;
     runnel::shim::atomic<int> refused(0);
@@ -263,7 +263,7 @@ TEST(waiter, a_refused_claim_is_not_forgotten) {
 }
 
 TEST(waiter, a_held_waiter_is_committed_whoever_was_refused) {
-  expect_passes(explore(bounds{3, 2}, [] {
+  expect_passes(explore(bounds{4, 3}, [] {
     around::world w;
     waiter mine;
     int value = 0;
@@ -283,7 +283,7 @@ TEST(waiter, a_held_waiter_is_committed_whoever_was_refused) {
 
 TEST(waiter, a_retry_waits_again) {
   int outcomes = 0;
-  expect_passes(explore(bounds{2, 1}, [&] {
+  expect_passes(explore(bounds{2, 2}, [&] {
     around::world w;
     object o;
     waiter mine;
@@ -306,7 +306,7 @@ TEST(waiter, a_retry_waits_again) {
 }
 
 TEST(waiter, all_are_woken) {
-  expect_passes(explore(bounds{2, 1}, [] {
+  expect_passes(explore(bounds{2, 2}, [] {
     around::world w;
     object o;
     bool closed = false;
