@@ -216,8 +216,8 @@ node_extension* context_node::extension() const noexcept {
 node_extension* context_node::attach(std::unique_ptr<node_extension> e) noexcept {
   node_extension* none = nullptr;
   hb_release(&extension_);
-  // acq_rel: publishes the extension, or learns the one that was first
-  if (extension_.compare_exchange(none, e.get(), shim::order::acq_rel, shim::order::acquire)) return e.release();
+  // release: publishes the extension; relaxed on failure: extension() acquires the one that was first
+  if (extension_.compare_exchange(none, e.get(), shim::order::release, shim::order::relaxed)) return e.release();
   return extension();
 }
 

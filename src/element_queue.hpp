@@ -5,6 +5,7 @@
 // is kept. Callers hold the channel's lock.
 #pragma once
 
+#include "base/sizes.hpp"
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/detail/channel_core.hpp>
@@ -13,7 +14,7 @@ namespace runnel::inline RUNNEL_ABI::detail {
 
 class element_queue {
  public:
-  static constexpr std::size_t segment_cells = 256;
+  static constexpr std::size_t segment_cells = sizes::segment;
 
   element_queue(const element_ops& ops, std::size_t capacity)
       : ops_(ops), ring_(capacity <= segment_cells), cells_(ring_ ? capacity : segment_cells) {

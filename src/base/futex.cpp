@@ -2,8 +2,6 @@
 
 #include "base/last_errno.hpp"
 
-#include <runnel/base/raw_lock.hpp>
-
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -27,8 +25,8 @@ int futex(const void* address, int op, std::uint32_t value, const timespec* unti
   return error;
 }
 
-// raw_lock::lock_slow(): measured in docs/design/0012.
-constexpr int shortest_spin = 64, spin_rounds = 4, yield_rounds = 4;
+// give_way(): see docs/design/0012.
+constexpr int yields = 4;
 constexpr timespec nap{0, 100'000};  // from now; nobody wakes it
 }  // namespace
 
@@ -59,17 +57,11 @@ void count_kernel_wake() noexcept {
   wakes.fetch_add(1, shim::order::relaxed);  // relaxed: a statistic
 }
 
-void raw_lock::lock_slow() noexcept {
-  for (int round = 0;; ++round) {
-    if (round < spin_rounds) {
-      for (int i = 0; i < shortest_spin << round; ++i) shim::spin_pause();
-    } else if (round < spin_rounds + yield_rounds) {
-      sched_yield();
-    } else {
-      futex(word_.address(), FUTEX_WAIT, held, &nap);
-    }
-    // relaxed: a hint, rechecked by try_lock()
-    if (word_.load(shim::order::relaxed) == free && try_lock()) return;
+void give_way(const shim::atomic<std::uint32_t>& word, std::uint32_t expected, int times) noexcept {
+  if (times < yields) {
+    sched_yield();
+  } else {
+    futex(word.address(), FUTEX_WAIT, expected, &nap);
   }
 }
 

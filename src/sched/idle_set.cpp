@@ -9,8 +9,8 @@ void idle_set::notify() noexcept {
     if (sleeping_.load(shim::order::relaxed) == 0) return;   // relaxed: ordered by the fence
     if (searching_.load(shim::order::relaxed) != 0) return;  // relaxed: ordered by the fence
     std::uint32_t none = 0;
-    // acq_rel: one producer of many becomes the waker; relaxed on failure: another one is
-    if (!searching_.compare_exchange(none, 1, shim::order::acq_rel, shim::order::relaxed)) return;
+    // relaxed: one producer of many becomes the waker, and hands over by take() and wake(); on failure: another one is
+    if (!searching_.compare_exchange(none, 1, shim::order::relaxed, shim::order::relaxed)) return;
     if (worker* w = take()) {
       w->searching = true;
       w->wake();
@@ -18,7 +18,7 @@ void idle_set::notify() noexcept {
     }
     // Nobody was idle after all. Another producer may have relied on this "search" meanwhile, and a worker gone to sleep
     // without seeing its work: look again.
-    searching_.fetch_sub(1, shim::order::seq_cst);  // seq_cst: as in end_search()
+    searching_.fetch_sub(1, shim::order::relaxed);  // relaxed: the fence above follows
   }
 }
 
@@ -30,8 +30,7 @@ bool idle_set::begin_search(unsigned workers) noexcept {
 }
 
 bool idle_set::end_search() noexcept {
-  // seq_cst: "no longer searching, then look for more work" against a producer's "work pushed, then searching read"
-  return searching_.fetch_sub(1, shim::order::seq_cst) == 1;
+  return searching_.fetch_sub(1, shim::order::relaxed) == 1;  // relaxed: the caller's fence follows
 }
 
 void idle_set::enter(worker& w) noexcept {
@@ -39,7 +38,7 @@ void idle_set::enter(worker& w) noexcept {
   w.next_idle = first_;
   first_ = &w;
   w.idle = true;
-  sleeping_.fetch_add(1, shim::order::seq_cst);  // seq_cst: "idle, then look at the sources", see notify()
+  sleeping_.fetch_add(1, shim::order::relaxed);  // relaxed: the caller's fence follows, see notify()
 }
 
 bool idle_set::withdraw(worker& w) noexcept {

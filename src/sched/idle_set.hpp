@@ -9,7 +9,9 @@
 // source once more; only if all are empty does it sleep.
 // No lost wake-up: either the producer's fence comes first and the worker's last look finds the work, or the
 // worker's comes first and the producer sees it idle. A producer that wakes nobody because one searches relies on
-// that searcher: a searcher that finds work, and was the last, looks whether more is left and wakes the next.
+// that searcher: a searcher that finds work, and was the last, gives up searching, then a seq_cst fence, then looks
+// whether more is left and wakes the next: either it finds the producer's work or the producer finds no searcher.
+// The fences carry the protocol; the counters themselves order nothing.
 // Source: the Go scheduler's protocol (src/runtime/proc.go, "Worker thread parking/unparking").
 #pragma once
 
@@ -25,12 +27,13 @@ class idle_set {
   /// A worker that found nothing: may it search? At most half of those awake do.
   bool begin_search(unsigned workers) noexcept;
   void join_search() noexcept {
-    searching_.fetch_add(1, shim::order::seq_cst);  // seq_cst: producers rely on it, see end_search()
+    searching_.fetch_add(1, shim::order::relaxed);  // relaxed: who misses it wakes one too many
   }
-  /// The searcher found work. True: it was the last, and must notify() if there is more.
+  /// The searcher found work, or gives up. True: it was the last. Then, behind a seq_cst fence, it looks whether there is
+  /// more, and notifies if so.
   bool end_search() noexcept;
 
-  /// Enters w; it must look at every source once more before it sleeps.
+  /// Enters w; behind a seq_cst fence it must look at every source once more before it sleeps.
   void enter(worker& w) noexcept;
   /// Takes w out again; false when somebody has taken it already: a wake-up is on its way.
   bool withdraw(worker& w) noexcept;

@@ -174,7 +174,7 @@ bool watch(int fd, readiness what, wait_node& n) {
     throw std::system_error(why, std::generic_category(), "runnel: wait for a descriptor");
   }
   e.known = true;
-  waiters.fetch_add(1, shim::order::seq_cst);  // seq_cst: "registered, then asleep" against work_visible()'s reader
+  waiters.fetch_add(1, shim::order::relaxed);  // relaxed: read as a hint; who sleeps in the poller is told by the kernel
   return true;
 }
 
@@ -212,7 +212,7 @@ bool try_enter_poller() noexcept {
   return !role_taken.exchange(true, shim::order::acquire);  // acquire: pairs with leave_poller()
 }
 void leave_poller() noexcept {
-  role_taken.store(false, shim::order::release);  // release: pairs with try_enter_poller()
+  role_taken.store(false, shim::order::release);  // release: pairs with try_enter_poller(); sleeping_until has one writer
 }
 
 void wait_in_poller() noexcept {
@@ -232,7 +232,8 @@ void wait_in_poller() noexcept {
     limit.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
   }
   const int n = wait_for_events(poller().epoll, events, batch, until == never ? nullptr : &limit);
-  sleeping_until.store(ns(time_point::min()), shim::order::seq_cst);  // seq_cst: as above
+  // relaxed: who still reads the old value kicks for nothing; the next sleeper's store comes later, see leave_poller()
+  sleeping_until.store(ns(time_point::min()), shim::order::relaxed);
   if (n > 0) handle(events, n, true);
 }
 

@@ -1,4 +1,4 @@
-// A worker's own queue: a ring of 256 fibers, first in first out, that others may steal half of, and in front of
+// A worker's own queue: a ring of fibers, first in first out, that others may steal half of, and in front of
 // it the run-next slot for the fiber that the running one has just made runnable.
 //
 // Invariants
@@ -6,9 +6,17 @@
 //  2. head_ <= tail_ <= head_ + capacity, as distances between 32-bit counters that wrap.
 // A thief copies the slots before it claims them: a copy that became stale is thrown away with the failed
 // compare-exchange, because a slot is reused only after head_ has moved past it.
+// Orders
+//  - Slots and fibers are published by tail_ (release) to thieves (acquire). The owner reads its own writes.
+//  - A slot is reused after its thief has read it: the thief claims with release; who writes the slot next has acquired
+//    head_: push() itself, and steal_from() because the pop() that found the queue empty did. Claims are read-modify-writes,
+//    so the newest value carries the releases of all claims before it.
+//  - Nothing else needs one. What a claim takes is decided by the value of head_ alone; a tail_ that is older than head_
+//    shows as a distance that cannot be.
 // Source: the run queue of the Go runtime (src/runtime/proc.go: runqput, runqget, runqgrab).
 #pragma once
 
+#include "base/sizes.hpp"
 #include "sched/agent.hpp"
 
 #include <array>
@@ -17,7 +25,7 @@ namespace runnel::inline RUNNEL_ABI::sched {
 
 class run_queue {
  public:
-  static constexpr std::uint32_t capacity = 256;
+  static constexpr std::uint32_t capacity = sizes::ring;
 
   bool empty() const noexcept {
     // relaxed: a hint; whoever relies on it (an idle worker) has passed a seq_cst fence after announcing itself
@@ -36,24 +44,25 @@ class run_queue {
 
   /// Owner: the oldest, or null.
   fiber* pop() noexcept {
-    std::uint32_t head = head_.load(shim::order::acquire);  // acquire: pairs with the claims of thieves
+    // acquire: pairs with the claims of thieves; when they took the rest, their slots may be written by steal_from() next
+    std::uint32_t head = head_.load(shim::order::acquire);
     for (;;) {
       if (head == tail_.load(shim::order::relaxed)) return nullptr;          // relaxed: owner-only
       fiber* f = slots_[head % capacity].load(shim::order::relaxed);         // relaxed: own writes
-      // release: orders the read of the slot before its reuse; acquire on failure: a thief has taken some
-      if (head_.compare_exchange(head, head + 1, shim::order::acq_rel, shim::order::acquire)) return f;
+      // relaxed: only the owner reuses the slot; acquire on failure: a thief has taken some, as above
+      if (head_.compare_exchange(head, head + 1, shim::order::relaxed, shim::order::acquire)) return f;
     }
   }
 
   /// Owner, when full: takes the older half out, linked through fiber::next; the count through `n`.
   fiber* take_half(std::uint32_t& n) noexcept {
-    std::uint32_t head = head_.load(shim::order::acquire);  // acquire: pairs with the claims of thieves
+    std::uint32_t head = head_.load(shim::order::relaxed);  // relaxed: validated by the claim; push() acquires for itself
     n = (tail_.load(shim::order::relaxed) - head) / 2;      // relaxed: owner-only
     fiber* taken[capacity / 2];
     for (std::uint32_t i = 0; i < n; ++i)
       taken[i] = slots_[(head + i) % capacity].load(shim::order::relaxed);  // relaxed: own writes
-    // release: the slots were read before they can be reused; failure: a thief was here, there is room now
-    if (n == 0 || !head_.compare_exchange(head, head + n, shim::order::acq_rel, shim::order::acquire)) {
+    // relaxed: as in pop(); failure: a thief was here, there is room now
+    if (n == 0 || !head_.compare_exchange(head, head + n, shim::order::relaxed, shim::order::relaxed)) {
       n = 0;
       return nullptr;
     }
@@ -64,14 +73,14 @@ class run_queue {
   /// Thief: moves about half of the victim's fibers here (this queue is empty and owned by the caller) and
   /// returns one of them, or null.
   fiber* steal_from(run_queue& victim) noexcept {
-    std::uint32_t head = victim.head_.load(shim::order::acquire);  // acquire: pairs with other claims
+    std::uint32_t head = victim.head_.load(shim::order::relaxed);  // relaxed: validated by the claim
     for (;;) {
       const std::uint32_t tail = victim.tail_.load(shim::order::acquire);  // acquire: the slots below are filled
       std::uint32_t n = tail - head;
       n -= n / 2;
       if (n == 0) return nullptr;
       if (n > capacity / 2) {  // head and tail were read at different times: look again
-        head = victim.head_.load(shim::order::acquire);  // acquire: as above
+        head = victim.head_.load(shim::order::relaxed);  // relaxed: as above
         continue;
       }
       const std::uint32_t mine = tail_.load(shim::order::relaxed);  // relaxed: owner-only
@@ -79,8 +88,8 @@ class run_queue {
         fiber* f = victim.slots_[(head + i) % capacity].load(shim::order::relaxed);  // relaxed: validated by the claim
         slots_[(mine + i) % capacity].store(f, shim::order::relaxed);                // relaxed: published by tail_
       }
-      // acq_rel: the copies above are read before the victim can reuse the slots
-      if (!victim.head_.compare_exchange(head, head + n, shim::order::acq_rel, shim::order::acquire)) continue;
+      // release: the copies above are read before the slots are reused; relaxed on failure: nothing was taken
+      if (!victim.head_.compare_exchange(head, head + n, shim::order::release, shim::order::relaxed)) continue;
       fiber* last = slots_[(mine + n - 1) % capacity].load(shim::order::relaxed);  // relaxed: own write
       if (n > 1) tail_.store(mine + n - 1, shim::order::release);                  // release: publishes to thieves
       return last;

@@ -3,6 +3,9 @@
 // The word: two bits of phase, the rest is the token.
 //   pending --try_claim--> claimed     pending --try_hold--> held --commit--> claimed
 //   held --try_claim of another--> missed (refused)      held --revert--> pending      missed --revert--> claimed(retry)
+// The word only decides who ends the wait. What the parties have written for each other is ordered elsewhere: what the
+// waiting party prepared by the lock of the object (or of the timers) under which the claimer found it, what the claimer
+// did by the wake-up. So every access of the word is relaxed.
 #include <runnel/sched/waiter.hpp>
 
 #include "base/futex.hpp"
@@ -87,11 +90,11 @@ waiter::waiter() noexcept : target_(&this_agent()) {}
 bool waiter::try_change(std::uint32_t to) noexcept {
   std::uint32_t seen = pending;
   for (;;) {
-    // acq_rel: the claimer sees what the waiting party prepared, and the next who looks sees the claim
-    if (word_.compare_exchange(seen, to, shim::order::acq_rel, shim::order::acquire)) return true;
+    // relaxed: see the head
+    if (word_.compare_exchange(seen, to, shim::order::relaxed, shim::order::relaxed)) return true;
     if (seen != held) return false;
-    // acq_rel: tells the holder that somebody was refused, who has dropped the node by now
-    if (word_.compare_exchange(seen, missed, shim::order::acq_rel, shim::order::acquire)) return false;
+    // relaxed: see the head. Tells the holder that somebody was refused
+    if (word_.compare_exchange(seen, missed, shim::order::relaxed, shim::order::relaxed)) return false;
     if (seen != pending) return false;
   }
 }
@@ -100,13 +103,13 @@ bool waiter::try_claim(claim_token token) noexcept { return try_change(claim_of(
 bool waiter::try_hold() noexcept { return try_change(held); }
 
 void waiter::commit(claim_token token) noexcept {
-  word_.store(claim_of(token), shim::order::release);  // release: only the holder leaves `held` and `missed`
+  word_.store(claim_of(token), shim::order::relaxed);  // relaxed: see the head; only the holder leaves `held` and `missed`
 }
 
 bool waiter::revert() noexcept {
   std::uint32_t seen = held;
-  // acq_rel: gives the waiter back to whoever claims it next
-  if (word_.compare_exchange(seen, pending, shim::order::acq_rel, shim::order::acquire)) return false;
+  // relaxed: see the head
+  if (word_.compare_exchange(seen, pending, shim::order::relaxed, shim::order::relaxed)) return false;
   commit(retry);
   return true;
 }
@@ -123,7 +126,7 @@ void waiter::may_be_ended_by(const wait_object& o) noexcept {
 }
 
 claim_token waiter::token() const noexcept {
-  return word_.load(shim::order::acquire) >> 2;  // acquire: pairs with the claim
+  return word_.load(shim::order::relaxed) >> 2;  // relaxed: the claim happened before the wake-up
 }
 
 void wait_queue::linked(std::int64_t change) noexcept {

@@ -63,8 +63,8 @@ bool worker::wait_ended(time_point deadline) noexcept {
   while ((seen = ended_.load(shim::order::acquire)) != ended) {
     if (detail::futex_wait(ended_, seen, deadline)) continue;
     seen = 0;
-    // acq_rel: either it is told that it was left behind, or it has ended after all
-    return !ended_.compare_exchange(seen, left_behind, shim::order::acq_rel, shim::order::acquire);
+    // relaxed: it is told that it was left behind, and no more; acquire: or it has ended after all, as above
+    return !ended_.compare_exchange(seen, left_behind, shim::order::relaxed, shim::order::acquire);
   }
   return true;
 }
@@ -175,7 +175,7 @@ void worker::poll_shared() noexcept {
 
 fiber* worker::steal() noexcept {
   const unsigned n = runtime_.workers();
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0; round < sizes::steal_rounds; ++round) {
     const unsigned start = detail::random_below(n);
     for (unsigned i = 0; i < n; ++i) {
       worker& victim = runtime_.at((start + i) % n);
@@ -195,7 +195,12 @@ fiber* worker::steal() noexcept {
 fiber* worker::found(fiber* f) noexcept {
   if (searching) {
     searching = false;
-    if (runtime_.idle.end_search() && runtime_.work_visible()) runtime_.idle.notify();
+    if (runtime_.idle.end_search()) {
+      // seq_cst: "no longer searching, then look for more" against a producer's "work pushed, then searching read". The
+      // decrement alone, of whatever order, does not keep the looks behind it from being earlier.
+      shim::fence(shim::order::seq_cst);
+      if (runtime_.work_visible()) runtime_.idle.notify();
+    }
   }
   return f;
 }
@@ -243,14 +248,14 @@ bool worker::go_idle() noexcept {
 void worker::sleep() noexcept {
   if (try_enter_poller()) {
     std::uint32_t expected = awake;
-    // acq_rel/acquire: pairs with wake(): a notification that came first is consumed below
-    if (word_.compare_exchange(expected, in_poller, shim::order::acq_rel, shim::order::acquire)) wait_in_poller();
+    // relaxed: the value decides; a notification that came first is consumed, and acquired, below
+    if (word_.compare_exchange(expected, in_poller, shim::order::relaxed, shim::order::relaxed)) wait_in_poller();
     leave_poller();
     // Whatever ended the wait, this worker is awake; a wake() from now on leaves its notification in the word.
     if (runtime_.idle.withdraw(*this)) {
       std::uint32_t asleep = in_poller;
       // relaxed: nobody can notify a worker that is not in the set
-      word_.compare_exchange(asleep, awake, shim::order::acq_rel, shim::order::relaxed);
+      word_.compare_exchange(asleep, awake, shim::order::relaxed, shim::order::relaxed);
       return;
     }
     // Taken: wait for the notification itself, which may be a few instructions away.
@@ -261,8 +266,8 @@ void worker::sleep() noexcept {
   }
   for (;;) {
     std::uint32_t expected = awake;
-    // acq_rel/acquire: as above
-    if (word_.compare_exchange(expected, in_futex, shim::order::acq_rel, shim::order::acquire) ||
+    // relaxed: as above
+    if (word_.compare_exchange(expected, in_futex, shim::order::relaxed, shim::order::relaxed) ||
         expected == in_futex) {
       detail::futex_wait(word_, in_futex);
     }
@@ -274,8 +279,8 @@ void worker::sleep() noexcept {
 }
 
 void worker::wake() noexcept {
-  // acq_rel: hands `searching` and the work over; tells how the worker sleeps
-  switch (word_.exchange(notified, shim::order::acq_rel)) {
+  // release: hands `searching` and the work over; what it returns tells how the worker sleeps, and nothing else
+  switch (word_.exchange(notified, shim::order::release)) {
     case in_futex: detail::futex_wake(word_, 1); break;
     case in_poller: kick_poller(); break;
     default: break;

@@ -1,0 +1,20 @@
+#include <runnel/base/raw_lock.hpp>
+
+#include "base/futex.hpp"
+#include "base/sizes.hpp"
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+void raw_lock::lock_slow() noexcept {
+  for (int round = 0;; ++round) {
+    if (round < sizes::lock_spin_rounds) {
+      for (int i = 0; i < sizes::lock_pauses << round; ++i) shim::spin_pause();
+    } else {
+      give_way(word_, held, round - sizes::lock_spin_rounds);
+    }
+    // relaxed: a hint, rechecked by try_lock()
+    if (word_.load(shim::order::relaxed) == free && try_lock()) return;
+  }
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::detail

@@ -1,0 +1,23 @@
+// Sizes and counts that a checking build shrinks (RUNNEL_SMALL_SIZES), so that a few steps fill, wrap and exhaust them.
+#pragma once
+
+#include <runnel/base/abi.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace runnel::inline RUNNEL_ABI::sizes {
+
+#if defined(RUNNEL_SMALL_SIZES)
+inline constexpr bool small = true;
+#else
+inline constexpr bool small = false;
+#endif
+
+inline constexpr std::uint32_t ring = small ? 4 : 256;    ///< fibers in a worker's own queue; a power of two
+inline constexpr std::size_t segment = small ? 2 : 256;   ///< elements in one piece of a channel's buffer
+inline constexpr int lock_pauses = small ? 1 : 64;        ///< before the first look at a taken lock; doubled in each round
+inline constexpr int lock_spin_rounds = small ? 1 : 4;    ///< before its waiter gives way
+inline constexpr int steal_rounds = small ? 1 : 4;        ///< looks at every other queue before a search is given up
+
+}  // namespace runnel::inline RUNNEL_ABI::sizes

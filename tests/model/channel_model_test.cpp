@@ -1,0 +1,277 @@
+// Channels: each value arrives once or stays with its sender, whoever sends, receives, closes, gives up or goes away.
+#include "around/around.hpp"
+#include "checker/expect.hpp"
+
+#include "channel.hpp"
+
+#include <runnel/context.hpp>
+
+#include <optional>
+
+namespace {
+
+using model::bounds;
+using model::check;
+using model::expect_passes;
+using model::explore;
+using runnel::channel_status;
+using runnel::time_point;
+using runnel::detail::channel_core;
+using runnel::detail::channel_wait;
+
+constexpr time_point soon{std::chrono::nanoseconds(1000)};
+
+/// A handle as senders and receivers have it: one reference, one counted end.
+struct pipe {
+  explicit pipe(std::size_t capacity) : core(runnel::detail::make_channel_core(runnel::detail::element_ops_of<int>::ops, capacity)) {}
+  ~pipe() { runnel::detail::channel_release(core); }
+  pipe(const pipe&) = delete;
+  pipe& operator=(const pipe&) = delete;
+
+  channel_status send(int v, time_point deadline = runnel::never) {
+    return runnel::detail::channel_send(core, &v, channel_wait{true, deadline, nullptr});
+  }
+  std::optional<int> receive(time_point deadline = runnel::never) {
+    std::optional<int> v;
+    const channel_status s = runnel::detail::channel_receive(core, &v, channel_wait{true, deadline, nullptr});
+    check((s == channel_status::ok) == v.has_value(), "a value without success, or the other way round");
+    return v;
+  }
+  bool close() { return runnel::detail::channel_close(core); }
+
+  channel_core* const core;
+};
+
+TEST(channel, a_rendezvous_hands_over) {
+  expect_passes(explore(bounds{5, 3}, [] {
+    around::world w;
+    pipe p(0);
+    int before = 0;
+    model::thread sender([&] {
+      before = 1;
+      check(p.send(7) == channel_status::ok, "sent");
+    });
+    check(p.receive() == 7 && before == 1, "the value, and what came before it");
+  }));
+}
+
+TEST(channel, a_buffer_of_one_keeps_the_order) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    pipe p(1);
+    model::thread sender([&] {
+      for (int i = 1; i <= 3; ++i) check(p.send(i) == channel_status::ok, "sent");
+    });
+    for (int i = 1; i <= 3; ++i) check(p.receive() == i, "the next");
+  }));
+}
+
+TEST(channel, two_senders_and_one_receiver) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w;
+    pipe p(0);
+    model::thread a([&] { check(p.send(1) == channel_status::ok, "sent"); });
+    model::thread b([&] { check(p.send(2) == channel_status::ok, "sent"); });
+    const auto first = p.receive(), second = p.receive();
+    check(first && second && *first + *second == 3, "both, once each");
+  }));
+}
+
+TEST(channel, one_sender_and_two_receivers_of_which_one_finds_it_closed) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w;
+    pipe p(1);
+    std::optional<int> a, b;
+    model::thread first([&] { a = p.receive(); });
+    model::thread second([&] { b = p.receive(); });
+    check(p.send(1) == channel_status::ok, "sent");
+    p.close();
+    first.join(), second.join();
+    check(a.has_value() != b.has_value(), "one of them has it");
+  }));
+}
+
+TEST(channel, close_lets_a_sender_go_with_its_value) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{3, 1}, [&] {
+    around::world w;
+    pipe p(0);
+    channel_status s{};
+    model::thread sender([&] { s = p.send(1); });
+    model::thread closer([&] { p.close(); });
+    const std::optional<int> v = p.receive();
+    sender.join(), closer.join();
+    check((s == channel_status::ok) == v.has_value(), "lost, or there twice");
+    outcomes |= v ? 1 : 2;
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(channel, a_receiver_that_gives_up_takes_nothing) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{3, 1}, [&] {
+    around::world w;
+    pipe p(0);
+    channel_status s{};
+    model::thread sender([&] { s = p.send(1, soon); });
+    const std::optional<int> v = p.receive(soon);
+    sender.join();
+    check((s == channel_status::ok) == v.has_value(), "lost, or there twice");
+    outcomes |= v ? 1 : 2;
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(channel, a_canceled_receiver_takes_nothing) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{2, 1}, [&] {
+    around::world w;
+    pipe p(0);
+    runnel::derived_context d = runnel::derive_cancel(runnel::context::background());
+    channel_status s{};
+    bool canceled = false;
+    std::optional<int> v;
+    model::thread receiver([&] {
+      try {
+        runnel::detail::channel_receive(p.core, &v, channel_wait{true, runnel::never, &runnel::detail::node_of(d.ctx)});
+      } catch (const runnel::canceled&) {
+        canceled = true;
+      }
+    });
+    model::thread canceler([&] { d.cancel.cancel(); });
+    s = p.send(1, soon);
+    receiver.join(), canceler.join();
+    check(canceled != v.has_value(), "one of the two");
+    check((s == channel_status::ok) == v.has_value(), "lost, or there twice");
+    outcomes |= v ? 1 : 2;
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+/// An element whose next moves throw while `failures` is positive.
+struct brittle {
+  static inline int failures = 0;
+  brittle() = default;
+  brittle(brittle&&) noexcept(false) {
+    if (failures > 0) {
+      --failures;
+      throw 1;
+    }
+  }
+};
+
+TEST(channel, a_cancellation_that_was_refused_during_a_throwing_move_is_made_up_for) {
+  // The sender holds the receiver, its move throws. A cancellation that came meanwhile was refused: the receiver must look.
+  int outcomes = 0;
+  expect_passes(explore(bounds{3, 1}, [&] {
+    around::world w;
+    brittle::failures = 1;
+    channel_core* core = runnel::detail::make_channel_core(runnel::detail::element_ops_of<brittle>::ops, 0);
+    runnel::derived_context d = runnel::derive_cancel(runnel::context::background());
+    bool canceled = false;
+    std::optional<brittle> v;
+    model::thread receiver([&] {
+      try {
+        runnel::detail::channel_receive(core, &v, channel_wait{true, runnel::never, &runnel::detail::node_of(d.ctx)});
+      } catch (const runnel::canceled&) {
+        canceled = true;
+      }
+    });
+    model::thread canceler([&] { d.cancel.cancel(); });
+    brittle mine;
+    try {
+      const channel_status s = runnel::detail::channel_send(core, &mine, channel_wait{false, runnel::never, nullptr});
+      check(s == channel_status::would_block, "the first move throws");
+      outcomes |= 1;
+    } catch (int) {
+      outcomes |= 2;
+    }
+    receiver.join(), canceler.join();
+    check(canceled && !v, "canceled, with nothing");
+    runnel::detail::channel_release(core);
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(channel, a_cancellation_of_a_sender_that_was_refused_is_made_up_for) {
+  expect_passes(explore(bounds{3, 1}, [] {
+    around::world w;
+    brittle::failures = 1;
+    channel_core* core = runnel::detail::make_channel_core(runnel::detail::element_ops_of<brittle>::ops, 0);
+    runnel::derived_context d = runnel::derive_cancel(runnel::context::background());
+    bool canceled = false;
+    brittle mine;
+    model::thread sender([&] {
+      try {
+        runnel::detail::channel_send(core, &mine, channel_wait{true, runnel::never, &runnel::detail::node_of(d.ctx)});
+      } catch (const runnel::canceled&) {
+        canceled = true;
+      }
+    });
+    model::thread canceler([&] { d.cancel.cancel(); });
+    std::optional<brittle> v;
+    try {
+      check(runnel::detail::channel_receive(core, &v, channel_wait{false, runnel::never, nullptr}) == channel_status::would_block,
+            "the first move throws");
+    } catch (int) {
+    }
+    sender.join(), canceler.join();
+    check(canceled, "canceled");
+    runnel::detail::channel_release(core);
+  }));
+}
+
+TEST(channel, it_closes_behind_the_last_sender_that_goes) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    pipe p(2);
+    runnel::detail::channel_add_sender(p.core);
+    runnel::detail::channel_add_sender(p.core);
+    int written[2] = {};
+    const auto sender = [&](int i) {
+      written[i] = 1;
+      runnel::detail::channel_drop_sender(p.core);
+    };
+    model::thread a([&] { sender(0); });
+    model::thread b([&] { sender(1); });
+    check(!p.receive(), "nothing was sent");
+    check(written[0] == 1 && written[1] == 1, "what every sender did happens before the close");
+  }));
+}
+
+TEST(channel, what_nobody_receives_is_destroyed_with_the_last_receiver) {
+  expect_passes(explore(bounds{3, 1}, [] {
+    around::world w;
+    pipe p(1);
+    runnel::detail::channel_add_receiver(p.core);
+    runnel::detail::channel_add_receiver(p.core);
+    int written[2] = {};
+    const auto receiver = [&](int i) {
+      written[i] = 1;
+      runnel::detail::channel_drop_receiver(p.core);
+    };
+    model::thread a([&] { receiver(0); });
+    model::thread b([&] { receiver(1); });
+    while (p.send(1, soon) == channel_status::timed_out) continue;
+    if (runnel::detail::channel_is_closed(p.core))
+      check(written[0] == 1 && written[1] == 1, "what every receiver did happens before the close");
+    a.join(), b.join();
+    check(runnel::detail::channel_size(p.core) == 0, "empty");
+  }));
+}
+
+TEST(channel, the_last_reference_destroys_it) {
+  expect_passes(explore(bounds{4, 4}, [] {
+    around::world w;
+    auto* core = runnel::detail::make_channel_core(runnel::detail::element_ops_of<int>::ops, 1);
+    runnel::detail::channel_add_ref(core);
+    const auto use = [core] {
+      static_cast<void>(runnel::detail::channel_close(core));
+      runnel::detail::channel_release(core);
+    };
+    model::thread t(use);
+    use();
+  }));
+}
+
+}  // namespace

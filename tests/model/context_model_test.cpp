@@ -1,0 +1,138 @@
+// Contexts: a cancellation reaches everything below it and happens before what sees it; nodes go with their last reference.
+#include "around/around.hpp"
+#include "checker/expect.hpp"
+
+#include <runnel/context.hpp>
+
+#include <optional>
+
+namespace {
+
+using model::bounds;
+using model::check;
+using model::expect_passes;
+using model::explore;
+using runnel::context;
+using runnel::derive_cancel;
+using runnel::derived_context;
+using runnel::detail::context_node;
+using runnel::detail::node_of;
+
+constexpr runnel::time_point at(int ns) { return runnel::time_point(std::chrono::nanoseconds(ns)); }
+
+TEST(context, what_came_before_a_cancellation_is_seen_with_it) {
+  expect_passes(explore(bounds{6, 4}, [] {
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    int before = 0;
+    model::thread t([&] {
+      before = 1;
+      d.cancel.cancel();
+    });
+    if (d.ctx.is_canceled()) check(before == 1, "late");
+    t.join();
+  }));
+  expect_passes(explore(bounds{6, 4}, [] {  // the form for the layers above
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    int before = 0;
+    model::thread t([&] {
+      before = 1;
+      d.cancel.cancel();
+    });
+    if (node_of(d.ctx).is_canceled()) check(before == 1, "late");
+    t.join();
+  }));
+}
+
+TEST(context, the_last_handle_frees_the_node) {
+  expect_passes(explore(bounds{6, 4}, [] {
+    around::world w;
+    std::optional<derived_context> d(derive_cancel(context::background()));
+    std::optional<context> copy(d->ctx);
+    model::thread t([&] {
+      check(!copy->deadline(), "none");
+      copy.reset();
+    });
+    d.reset();
+  }));
+}
+
+TEST(context, a_child_that_is_made_during_the_cancellation_is_canceled) {
+  expect_passes(explore(bounds{4, 2}, [] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    model::thread t([&] { parent.cancel.cancel(); });
+    derived_context child = derive_cancel(parent.ctx);
+    t.join();
+    check(child.ctx.is_canceled(), "the child was missed");
+  }));
+}
+
+TEST(context, a_child_that_goes_during_the_cancellation_is_left_alone) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    std::optional<derived_context> child(derive_cancel(parent.ctx));
+    model::thread t([&] { parent.cancel.cancel(); });
+    child.reset();
+  }));
+}
+
+TEST(context, a_hook_fires_or_is_removed) {
+  struct hook : runnel::detail::cancel_hook {
+    int fired = 0;
+  };
+  int outcomes = 0;
+  expect_passes(explore(bounds{4, 2}, [&] {
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    hook h;
+    h.fire = [](runnel::detail::cancel_hook& c) noexcept { ++static_cast<hook&>(c).fired; };
+    model::thread t([&] { d.cancel.cancel(); });
+    const bool added = node_of(d.ctx).add_hook(h);
+    const bool removed = added && node_of(d.ctx).remove_hook(h);
+    t.join();
+    check(h.fired == (added && !removed ? 1 : 0), "fired and removed, or neither");
+    outcomes |= removed ? 1 : h.fired ? 2 : 4;
+  }));
+  EXPECT_EQ(outcomes, 7);
+}
+
+TEST(context, of_two_extensions_one_is_kept) {
+  struct extension : runnel::detail::node_extension {
+    explicit extension(int v) : value(v) {}
+    int value;
+  };
+  expect_passes(explore(bounds{4, 4}, [] {
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    context_node& n = node_of(d.ctx);
+    const auto attach = [&](int v) {
+      auto* e = static_cast<extension*>(n.attach(std::make_unique<extension>(v)));
+      check(e->value == 1 || e->value == 2, "half made");
+      check(n.extension() == e, "another one later");
+    };
+    model::thread t([&] { attach(1); });
+    if (auto* early = static_cast<extension*>(n.extension())) check(early->value == 1, "half made");
+    attach(2);
+    t.join();
+  }));
+}
+
+TEST(context, the_deadline_and_a_cancellation_end_it_once) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w;
+    w.keep_running();
+    {
+      derived_context d = runnel::derive_deadline(context::background(), at(5));
+      around::set_time(at(10));
+      model::thread timers([] { runnel::sched::run_due_timers(); });
+      d.cancel.cancel();
+      check(d.ctx.is_canceled(), "canceled");
+    }
+    check(runnel::sched::armed_timers() == 0, "a timer is left");
+  }));
+}
+
+}  // namespace

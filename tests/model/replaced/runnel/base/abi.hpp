@@ -1,0 +1,4 @@
+// Stands in for <runnel/base/abi.hpp> in a model build: it links with no other.
+#pragma once
+
+#define RUNNEL_ABI modelled

@@ -1,0 +1,116 @@
+// mutex and wait_group: exclusion and order, and nobody waits for ever.
+#include "around/around.hpp"
+#include "checker/expect.hpp"
+
+#include <runnel/sync/mutex.hpp>
+#include <runnel/sync/wait_group.hpp>
+
+#include <memory>
+
+namespace {
+
+using model::bounds;
+using model::check;
+using model::expect_passes;
+using model::explore;
+
+constexpr runnel::time_point soon{std::chrono::nanoseconds(1000)};
+
+TEST(mutex, two_exclude_each_other) {
+  expect_passes(explore(bounds{4, 3}, [] {
+    around::world w;
+    runnel::mutex m;
+    int shared = 0;
+    const auto section = [&] {
+      m.lock();
+      ++shared;
+      m.unlock();
+    };
+    model::thread t(section);
+    section();
+    t.join();
+    check(shared == 2, "an update was lost");
+  }));
+}
+
+TEST(mutex, three_and_none_is_left_waiting) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w;
+    runnel::mutex m;
+    int shared = 0;
+    const auto section = [&] {
+      m.lock();
+      ++shared;
+      m.unlock();
+    };
+    model::thread a(section), b(section);
+    section();
+    a.join(), b.join();
+    check(shared == 3, "an update was lost");
+  }));
+}
+
+TEST(mutex, the_lock_is_handed_to_who_has_waited_long) {
+  expect_passes(explore(bounds{4, 2}, [] {
+    around::world w;
+    runnel::mutex m;
+    int shared = 0;
+    const auto section = [&] {
+      m.lock();
+      around::set_time(runnel::time_point(std::chrono::milliseconds(10)));  // all that wait by now have waited long
+      ++shared;
+      m.unlock();
+    };
+    model::thread t(section);
+    section();
+    t.join();
+    check(shared == 2, "an update was lost");
+  }));
+}
+
+TEST(mutex, who_gives_up_leaves_the_lock_to_the_others) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{3, 2}, [&] {
+    around::world w;
+    runnel::mutex m;
+    int shared = 0, got = 0;
+    model::thread t([&] {
+      if (!m.try_lock_until(soon)) return;
+      ++shared;
+      ++got;
+      m.unlock();
+    });
+    m.lock();
+    ++shared;
+    m.unlock();
+    m.lock();
+    ++shared;
+    m.unlock();
+    t.join();
+    check(shared == 2 + got, "an update was lost");
+    outcomes |= 1 << got;
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(wait_group, wait_returns_behind_the_last_done) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    auto g = std::make_unique<runnel::wait_group>();
+    int done[2] = {};
+    g->add(2);
+    model::thread a([&] {
+      done[0] = 1;
+      g->done();
+    });
+    model::thread b([&] {
+      done[1] = 1;
+      g->done();
+    });
+    g->wait();
+    check(done[0] == 1 && done[1] == 1, "what happened before done() is visible");
+    g.reset();  // nobody touches it any more
+  }));
+}
+
+}  // namespace
