@@ -24,7 +24,7 @@ constexpr time_point at(int ns) { return time_point(std::chrono::nanoseconds(ns)
 /// Counts how often it fires, in its own frame.
 struct counter : timer_node {
   explicit counter(time_point t = runnel::never) noexcept : timer_node(&on_fire), latest(t) {}
-  static deferred* on_fire(timer_node& n, wake_list&) noexcept {
+  static deferred* on_fire(timer_node& n, time_point, wake_list&) noexcept {
     auto& self = static_cast<counter&>(n);
     ++self.fired;
     check(runnel::steady_clock::now() <= self.latest, "fired late");

@@ -7,6 +7,7 @@
 #include "sched/monitor.hpp"
 #include "sched/report.hpp"
 #include "sched/signal_stack.hpp"
+#include "sched/world.hpp"
 
 #include <runnel/base/assert.hpp>
 #include <runnel/base/random.hpp>
@@ -284,7 +285,15 @@ void start_monitor(runtime&) {}
 void stop_monitor() noexcept {}
 void monitor_note_activity() noexcept {}
 void stop_blocking_pool() noexcept {}
-void abandon_fibers() noexcept {}
+std::size_t abandon_fibers(const world*) noexcept { return 0; }
+void notice_idleness() noexcept {}
+fiber_cache::~fiber_cache() = default;
+// Nothing happens in a bubble.
+world* this_world() noexcept { return nullptr; }
+std::uint32_t number_of_this_world() noexcept { return 0; }
+void world::parks(fiber&, bool) noexcept { detail::fatal("a bubble"); }
+void world::goes_on(fiber&, bool) noexcept { detail::fatal("a bubble"); }
+void world::member_ended() noexcept { detail::fatal("a bubble"); }
 void release_fiber(fiber*) noexcept {}
 void install_overflow_report() noexcept {}
 signal_stack::signal_stack() noexcept = default;

@@ -2,3 +2,7 @@
 #pragma once
 
 #define RUNNEL_ABI modelled
+
+namespace runnel::inline RUNNEL_ABI::detail {
+inline constexpr bool exploring = false;
+}  // namespace runnel::inline RUNNEL_ABI::detail
