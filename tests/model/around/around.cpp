@@ -1,5 +1,7 @@
 #include "around/around.hpp"
 
+#include "checker/execution.hpp"
+
 #include "base/last_errno.hpp"
 #include "fiber/switch.hpp"
 #include "sched/blocking_pool.hpp"
@@ -186,7 +188,15 @@ extern "C" OUTSIDE void runnel_switch(void** save, void* next) noexcept {
   }
   me.on_fiber = true;
   runnel_raw_switch(save, next);
+#if defined(RUNNEL_ASAN)  // the checker may switch at the store, so the switch that brought us here must be over by then
+  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
   me.left->store(me.left_sp, order::release);  // release: pairs with the load in worker::execute()
+#if defined(RUNNEL_ASAN)  // which the caller ends once more
+  void* none = nullptr;
+  const model::detail::thread_record& here = model::detail::execution::instance().self();
+  __sanitizer_start_switch_fiber(&none, here.stack, model::detail::stack_bytes);
+#endif
 }
 
 extern "C" int sched_yield() noexcept {
