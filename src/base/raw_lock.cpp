@@ -12,8 +12,7 @@ void raw_lock::lock_slow() noexcept {
     } else {
       give_way(word_, held, round - sizes::lock_spin_rounds);
     }
-    // relaxed: a hint, rechecked by try_lock()
-    if (word_.load(shim::order::relaxed) == free && try_lock()) return;
+    if (try_lock()) return;  // no look before: who comes once in microseconds disturbs nobody
   }
 }
 

@@ -16,8 +16,8 @@ inline constexpr bool small = false;
 
 inline constexpr std::uint32_t ring = small ? 4 : 256;    ///< fibers in a worker's own queue; a power of two
 inline constexpr std::size_t segment = small ? 2 : 256;   ///< elements in one piece of a channel's buffer
-inline constexpr int lock_pauses = small ? 1 : 64;        ///< before the first look at a taken lock; doubled in each round
-inline constexpr int lock_spin_rounds = small ? 1 : 4;    ///< before its waiter gives way
+inline constexpr int lock_pauses = 64;                    ///< before the first look at a taken lock; doubled in each round
+inline constexpr int lock_spin_rounds = small ? 0 : 4;    ///< before its waiter gives way
 inline constexpr int steal_rounds = small ? 1 : 4;        ///< looks at every other queue before a search is given up
 
 }  // namespace runnel::inline RUNNEL_ABI::sizes

@@ -168,7 +168,7 @@ struct wait_object {
   /// By which select orders several objects, and contexts are told apart. Given when first asked for: most objects live
   /// without.
   std::uint64_t order() const noexcept {
-    const std::uint64_t known = order_.load(shim::order::relaxed);  // relaxed: set once, and only compared
+    const std::uint64_t known = order_.load(shim::order::acquire);  // acquire: pairs with give_order(); locks are taken by it
     return known ? known : give_order();
   }
 
