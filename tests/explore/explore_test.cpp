@@ -256,6 +256,28 @@ TEST(explore, no_end_is_a_livelock) {
       {.schedules = 200, .steps = 300});
 }
 
+TEST(explore, who_does_not_end_when_it_is_canceled_is_left) {
+  const explore_options small{.schedules = 3, .steps = 300};
+  found(verdict::livelock,
+        [] {
+          go_detached([] {
+            const cancel_shield for_ever;
+            for (;;) yield();
+          });
+        },
+        small);
+  found(verdict::livelock,
+        [] {
+          go_detached([] {
+            for (;;) try {
+                sleep_for(1s);
+              } catch (const canceled&) {
+              }
+          });
+        },
+        small);
+}
+
 TEST(explore, an_unfair_spin_is_no_livelock) {
   correct(
       [] {

@@ -284,7 +284,7 @@ void run::yields(sched::fiber& f) noexcept {
     {
       const unseen turn_of_this;
       step_aside(f);
-      give_on();
+      ++ending_steps_ <= plan_.steps ? give_on() : to_keeper();
     }
     return sched::worker::leave(f, sched::afterwards::nothing);
   }
