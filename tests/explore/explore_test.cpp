@@ -358,7 +358,7 @@ TEST(explore, a_body_that_does_not_repeat_itself_is_refused) {
 // ---- strategies, limits, places
 
 TEST(explore, every_strategy_finds_the_lost_update) {
-  for (const explore_strategy s : {explore_strategy::random_walk, explore_strategy::pct, explore_strategy::delay_bounding})
+  for (const explore_strategy s : {explore_strategy::random_walk, explore_strategy::uniform_walk, explore_strategy::pct, explore_strategy::delay_bounding})
     for (std::uint64_t seed = 0; seed < 5; ++seed)
       found(verdict::exception, two_adders([](atomic<int>& n) { n.store(n.load() + 1); }), {.strategy = s, .seed = seed});
 }
