@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -73,9 +74,9 @@ TEST(explored_conformance, channel_34_neighbour_nor_does_what_a_canceled_sender_
   });
 }
 
-/// An element that knows whether it still holds something, and where it ended.
+/// An element that knows whether it still holds something, and counts its end.
 struct element {
-  explicit element(int& e) : ended(&e) {}
+  explicit element(std::atomic<int>& e) : ended(&e) {}
   element(element&& o) noexcept : ended(std::exchange(o.ended, nullptr)) {}
   element& operator=(element&& o) noexcept {
     std::swap(ended, o.ended);
@@ -84,13 +85,13 @@ struct element {
   ~element() {
     if (ended) ++*ended;
   }
-  int* ended;
+  std::atomic<int>* ended;
 };
 
 TEST(explored_conformance, channel_40_a_refused_element_stays_with_its_sender) {
   holds_in(20'000, [] {
     for (std::size_t capacity : {0u, 1u}) {
-      int ended = 0;
+      std::atomic<int> ended = 0;
       auto ends = make_channel<element>(capacity);
       std::optional receiver(std::move(ends.rx));
       auto dropper = go([&] {
@@ -113,7 +114,8 @@ TEST(explored_conformance, channel_40_a_refused_element_stays_with_its_sender) {
 
 TEST(explored_conformance, channel_40_neighbour_what_is_left_in_the_buffer_ends_once) {
   holds_in(20'000, [] {
-    int ended = 0, made = 0;
+    std::atomic<int> ended = 0;
+    int made = 0;
     {
       auto ends = make_channel<element>(2);
       std::optional sender(std::move(ends.tx));

@@ -256,6 +256,28 @@ TEST(explore, no_end_is_a_livelock) {
       {.schedules = 200, .steps = 300});
 }
 
+TEST(explore, who_does_not_end_when_it_is_canceled_is_left) {
+  const explore_options small{.schedules = 3, .steps = 300};
+  found(verdict::livelock,
+        [] {
+          go_detached([] {
+            const cancel_shield for_ever;
+            for (;;) yield();
+          });
+        },
+        small);
+  found(verdict::livelock,
+        [] {
+          go_detached([] {
+            for (;;) try {
+                sleep_for(1s);
+              } catch (const canceled&) {
+              }
+          });
+        },
+        small);
+}
+
 TEST(explore, an_unfair_spin_is_no_livelock) {
   correct(
       [] {
@@ -336,7 +358,7 @@ TEST(explore, a_body_that_does_not_repeat_itself_is_refused) {
 // ---- strategies, limits, places
 
 TEST(explore, every_strategy_finds_the_lost_update) {
-  for (const explore_strategy s : {explore_strategy::random_walk, explore_strategy::pct, explore_strategy::delay_bounding})
+  for (const explore_strategy s : {explore_strategy::random_walk, explore_strategy::uniform_walk, explore_strategy::pct, explore_strategy::delay_bounding})
     for (std::uint64_t seed = 0; seed < 5; ++seed)
       found(verdict::exception, two_adders([](atomic<int>& n) { n.store(n.load() + 1); }), {.strategy = s, .seed = seed});
 }

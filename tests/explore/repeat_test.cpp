@@ -61,7 +61,7 @@ TEST(repeat, every_plan_leads_to_the_same_steps_again) {
     for (int i = 0; i < 50; ++i) {
       const detail::explorer::plan p = planner.next();
       const auto first = detail::explorer::run(p, nullptr).execute(body, {});
-      planner.learn(first.choices);
+      planner.learn(first.choices, first.census);
       ASSERT_EQ(first.verdict, verdict::ok) << trace_of(first);
       const auto again = detail::explorer::run(p, &first.hashes).execute(body, {});
       ASSERT_EQ(again.diverged_after, 0u) << to_text(p);

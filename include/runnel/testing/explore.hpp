@@ -30,6 +30,7 @@ namespace runnel::inline RUNNEL_ABI {
 enum class explore_strategy : std::uint8_t {
   portfolio,       ///< all of the others in rotation
   random_walk,     ///< uniform at every point
+  uniform_walk,    ///< uniform over whole orders, as far as the first one tells their lengths (Zhao et al. 2025)
   pct,             ///< strict random priorities with 0 to 2 changes (Burckhardt et al. 2010, https://doi.org/10.1145/1736020.1736040)
   delay_bounding,  ///< round-robin with 0, then 1, then 2 … delays (Emmi et al. 2011, https://doi.org/10.1145/1926385.1926432)
 };
@@ -105,7 +106,8 @@ RUNNEL_PARKS explore_result explore(F&& body, source_location at = source_locati
   return explore(explore_options{}, std::forward<F>(body), at);
 }
 
-/// Runs body once, in the order that the token of a failure stands for. Throws that failure: what the body threw, else
+/// Runs body in the order that the token of a failure stands for; before that in the first order of all, where the failing one
+/// was chosen by what that one tells (uniform_walk). Throws that failure: what the body threw, else
 /// explored_failure. Throws replay_diverged when it goes otherwise, std::invalid_argument for what is no token.
 /// - blocks: until the body has ended or failed
 /// - cancel: ignores

@@ -80,7 +80,7 @@ explore_result run_explore(const explore_options& o, void (*call)(void* body), v
     const plan p = planner.next();
     const outcome found = run_once(p, {call, body}, at);
     ++r.schedules;
-    planner.learn(found.choices);
+    planner.learn(found.choices, found.census);
     if (found.verdict != verdict::ok) {
       r.failed = true;
       r.verdict = found.verdict;
@@ -100,7 +100,8 @@ explore_result run_explore(const explore_options& o, void (*call)(void* body), v
 
 void run_replay(std::string_view token, void (*call)(void* body), void* body, const site& at) {
   refuse_bubbles("runnel::replay inside a bubble: its schedule is a bubble itself");
-  const parsed wanted = parse(token);
+  parsed wanted = parse(token);
+  if (wanted.how.how == plan::kind::uniform_walk) wanted.how.expected = run_once(base_of(wanted.how), {call, body}, at).census;
   const outcome found = run_once(wanted.how, {call, body}, at, &wanted.hashes);
   if (found.diverged_after)
     throw replay_diverged("runnel::replay: the run goes another way than the recorded one " + whereabouts(found));

@@ -42,6 +42,9 @@ outcome run::execute(const world_body& body, const site& at) {
     }
   }
   out_.steps = out_.events.size();
+  out_.census.operations.resize(out_.members.size(), 0);
+  for (const event& e : out_.events) out_.census.operations[e.member] += e.what == event::kind::operation;
+  for (const member& m : out_.members) out_.census.parents.push_back(m.parent);
   out_.hashes.push_back(static_cast<std::uint16_t>(hash_ >> 32));
   if (expected_ && !out_.diverged_after && out_.hashes != *expected_) out_.diverged_after = out_.steps;
   return std::move(out_);
@@ -124,7 +127,7 @@ void run::starts(sched::fiber& f) noexcept {
   site started_at;
   started_at.file = label.file;
   started_at.line = label.line;
-  out_.members.push_back({&f, label.id, label.name, started_at, {}});
+  out_.members.push_back({&f, label.id, current_, label.name, started_at, {}});
 }
 
 void run::ready(sched::fiber& f) noexcept {
@@ -284,7 +287,7 @@ void run::yields(sched::fiber& f) noexcept {
     {
       const unseen turn_of_this;
       step_aside(f);
-      give_on();
+      ++ending_steps_ <= plan_.steps ? give_on() : to_keeper();
     }
     return sched::worker::leave(f, sched::afterwards::nothing);
   }

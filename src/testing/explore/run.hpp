@@ -38,6 +38,7 @@ struct event {
 struct member {
   sched::fiber* fiber;
   std::uint64_t id;
+  std::uint32_t parent;  ///< who started it
   std::string name;
   site started_at;
   std::vector<std::uint32_t> clock;  ///< vector clock, by member
@@ -51,6 +52,7 @@ struct outcome {
   std::exception_ptr exception;    ///< what was thrown, where that is the failure
   std::size_t steps = 0;
   std::size_t choices = 0;
+  explorer::census census;
   std::vector<std::uint16_t> hashes;     ///< after 1, 2, 4 … steps, and at the end
   std::vector<std::uint32_t> decisions;  ///< who got the turn at each choice
   std::vector<event> events;

@@ -23,6 +23,48 @@ class random_walk final : public strategy {
   generator random_;
 };
 
+/// Every member as likely as it and those that it will start have operations left, as far as the first schedule tells: so
+/// each interleaving of given sequences is as likely as every other, where a plain walk prefers those in which all advance
+/// alike.
+class uniform_walk final : public strategy {
+ public:
+  uniform_walk(std::uint64_t seed, const census& expected)
+      : random_(seed), parents_(expected.parents), whole_(expected.operations), left_(whole_) {
+    for (std::size_t n = whole_.size(); n > 1; --n) {  // members come after their parents
+      whole_[parents_[n - 1]] += whole_[n - 1];
+      left_[parents_[n - 1]] += whole_[n - 1];
+    }
+  }
+  std::size_t pick(const choice& c) override {
+    for (; seen_ < c.candidates.back(); ++seen_) note_started(seen_ + 1);
+    std::uint32_t sum = 0;
+    for (std::uint32_t n : c.candidates) sum += weight(n);
+    std::uint32_t r = random_.below(sum);
+    std::size_t i = 0;
+    for (; r >= weight(c.candidates[i]); ++i) r -= weight(c.candidates[i]);
+    std::uint32_t& left = left_[c.candidates[i]];
+    if (left > 1) --left;
+    return i;
+  }
+
+ private:
+  void note_started(std::uint32_t n) {
+    if (n >= left_.size()) {
+      left_.resize(n + 1, 1);
+    } else if (n < parents_.size()) {
+      std::uint32_t& parent = left_[parents_[n]];
+      parent = parent > whole_[n] ? parent - whole_[n] : 1;
+    }
+  }
+  std::uint32_t weight(std::uint32_t n) const noexcept { return n == clock_number ? 1 : std::max(left_[n], std::uint32_t{1}); }
+
+  generator random_;
+  std::vector<std::uint32_t> parents_;
+  std::vector<std::uint32_t> whole_;  ///< of a member and all below it
+  std::vector<std::uint32_t> left_;   ///< of a member and those below it that have not started
+  std::uint32_t seen_ = 0;
+};
+
 /// The highest priority runs. At depth - 1 random choices the one who would run falls below everybody; so does who yields.
 /// The clock gets a new priority whenever it has moved: a ticker would starve all others.
 class pct final : public strategy {
@@ -91,6 +133,11 @@ std::uint64_t mixed(std::uint64_t seed, std::uint64_t number) noexcept {
   return g.next();
 }
 
+std::string in_base_36(std::uint64_t n) {
+  char digits[16];
+  return std::string(digits, std::to_chars(digits, digits + sizeof digits, n, 36).ptr);
+}
+
 template <class T>
 T number_of(std::string_view text, int base = 10) {
   T v{};
@@ -105,6 +152,7 @@ T number_of(std::string_view text, int base = 10) {
 std::unique_ptr<strategy> make_strategy(const plan& p) {
   switch (p.how) {
     case plan::kind::random_walk: return std::make_unique<random_walk>(p.seed);
+    case plan::kind::uniform_walk: return std::make_unique<uniform_walk>(p.seed, p.expected);
     case plan::kind::pct: return std::make_unique<pct>(p.seed, p.depth, p.length);
     case plan::kind::delays: break;
   }
@@ -114,11 +162,12 @@ std::unique_ptr<strategy> make_strategy(const plan& p) {
 plan::kind planner::kind_of(std::size_t number) noexcept {
   switch (options_.strategy) {
     case explore_strategy::random_walk: return plan::kind::random_walk;
+    case explore_strategy::uniform_walk: return number == 0 ? plan::kind::delays : plan::kind::uniform_walk;
     case explore_strategy::pct: return plan::kind::pct;
     case explore_strategy::delay_bounding: return plan::kind::delays;
     case explore_strategy::portfolio: break;
   }
-  constexpr plan::kind turns[] = {plan::kind::delays, plan::kind::random_walk, plan::kind::pct, plan::kind::random_walk,
+  constexpr plan::kind turns[] = {plan::kind::delays, plan::kind::random_walk, plan::kind::pct, plan::kind::uniform_walk,
                                   plan::kind::pct};
   return turns[number % std::size(turns)];
 }
@@ -132,6 +181,9 @@ plan planner::next() {
   if (p.how == plan::kind::pct) {
     p.depth = 1 + pct_depth_++ % 3;
     p.length = longest_;
+  } else if (p.how == plan::kind::uniform_walk) {
+    p.base_seed = mixed(options_.seed, 0);
+    p.expected = expected_;
   } else if (p.how == plan::kind::delays) {
     last_was_base_ = base_length_ == 0;
     if (!last_was_base_) next_delays();
@@ -141,7 +193,8 @@ plan planner::next() {
   return p;
 }
 
-void planner::learn(std::size_t choices) noexcept {
+void planner::learn(std::size_t choices, const census& members) {
+  if (made_ == 1) expected_ = members;
   const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(choices, std::numeric_limits<std::uint32_t>::max()));
   longest_ = std::max(longest_, n);
   if (last_was_base_) base_length_ = std::max(n, std::uint32_t{1});
@@ -158,23 +211,37 @@ void planner::next_delays() {
   delays_.assign(delays_.size() + 1, 0);
 }
 
+plan base_of(const plan& p) {
+  plan base;
+  base.how = plan::kind::delays;
+  base.seed = p.base_seed;
+  base.steps = p.steps;
+  return base;
+}
+
 std::string to_text(const plan& p) {
   std::string s;
   switch (p.how) {
     case plan::kind::random_walk: s = "w:"; break;
+    case plan::kind::uniform_walk: s = "u:" + in_base_36(p.base_seed); break;
     case plan::kind::pct: s = "p:" + std::to_string(p.depth) + "." + std::to_string(p.length); break;
     case plan::kind::delays:
       s = "d:";
       for (std::uint32_t d : p.delays) s += std::to_string(d) + ".";
       break;
   }
-  char seed[20];
-  const auto end = std::to_chars(seed, seed + sizeof seed, p.seed, 36).ptr;
-  return s + ":" + std::string(seed, end) + ":" + std::to_string(p.steps);
+  return s + ":" + in_base_36(p.seed) + ":" + std::to_string(p.steps);
 }
 
 plan plan_of(std::span<const std::string_view> fields) {
   plan p;
+  p.seed = number_of<std::uint64_t>(fields[2], 36);
+  p.steps = number_of<std::size_t>(fields[3]);
+  if (fields[0] == "u") {
+    p.how = plan::kind::uniform_walk;
+    p.base_seed = number_of<std::uint64_t>(fields[1], 36);
+    return p;
+  }
   std::vector<std::uint32_t> parameters;
   for (std::string_view rest = fields[1]; !rest.empty();) {
     const std::size_t dot = std::min(rest.find('.'), rest.size());
@@ -191,8 +258,6 @@ plan plan_of(std::span<const std::string_view> fields) {
   } else if (fields[0] != "w" || !parameters.empty()) {
     throw std::invalid_argument("runnel::replay: the token names no strategy of this version");
   }
-  p.seed = number_of<std::uint64_t>(fields[2], 36);
-  p.steps = number_of<std::size_t>(fields[3]);
   return p;
 }
 
