@@ -297,7 +297,7 @@ void stop_blocking_pool() noexcept {}
 void abandon_fibers() noexcept {}
 void release_fiber(fiber*) noexcept {}
 void install_overflow_report() noexcept {}
-signal_stack::signal_stack() noexcept = default;
+signal_stack::signal_stack() noexcept { memory_ = nullptr; }
 signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
 std::string describe_caller() { return "a thread"; }
