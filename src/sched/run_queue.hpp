@@ -70,8 +70,8 @@ class run_queue {
     return taken[0];
   }
 
-  /// Thief: moves about half of the victim's fibers here (this queue is empty and owned by the caller) and
-  /// returns one of them, or null.
+  /// Thief: moves about half of the victim's fibers here and returns one of them, or null. The caller owns this queue, and
+  /// its pop() has just found it empty.
   fiber* steal_from(run_queue& victim) noexcept {
     std::uint32_t head = victim.head_.load(shim::order::relaxed);  // relaxed: validated by the claim
     for (;;) {

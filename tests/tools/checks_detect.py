@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """The checks of the checks: small trees that are known to be bad, or good, and what tools/check_*.py says of them."""
+import importlib.machinery
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -227,6 +229,40 @@ class TsanObjects(InTemporaryFolder):
 
     def test_instrumentation_is_found(self):
         self.assertTrue(fails("check_tsan_objects.py", self.build("void f(int* p) { *p = 1; }", "-fsanitize=thread")))
+
+
+class Mutations(InTemporaryFolder):
+    def names(self, text):
+        loader = importlib.machinery.SourceFileLoader("mutate", str(TOOLS / "mutate"))
+        spec = importlib.util.spec_from_loader("mutate", loader)
+        mutate = importlib.util.module_from_spec(spec)
+        sys.modules["mutate"] = mutate
+        loader.exec_module(mutate)
+        mutate.ROOT = self.folder
+        self.write("a.cpp", text)
+        return [mutation.name for mutation in mutate.mutations_of("a.cpp")]
+
+    def test_each_order_is_weakened_by_one_step(self):
+        self.assertEqual(
+            ["a.cpp:f:load:1:relaxed", "a.cpp:f:modify:1:acquire", "a.cpp:f:modify:1:release", "a.cpp:g:fence:1:acq_rel"],
+            self.names("void f() noexcept {\n  a.load(order::acquire);\n  b->fetch_add(1, order::acq_rel);\n"
+                       "  a.load(order::relaxed);\n}\nint c::g(int x) const {\n  if (x) {\n    fence(order::seq_cst);\n  }\n}\n"))
+
+    def test_both_orders_of_a_compare_exchange_count(self):
+        self.assertEqual(
+            ["a.cpp:f:success:1:relaxed", "a.cpp:f:failure:1:relaxed"],
+            self.names("void f() {\n  a.compare_exchange(b, 1, order::release,\n                     order::acquire);\n}\n"))
+
+    def test_wake_ups_are_dropped(self):
+        self.assertEqual(["a.cpp:f:wake:1:drop", "a.cpp:f:call:1:drop", "a.cpp:f:call:2:drop"],
+                         self.names("void f() {\n  futex_wake(w, 1);\n  woken.wake_all();\n  kick_poller();\n}\n"))
+
+    def test_comments_do_not_count(self):
+        self.assertEqual([], self.names("void f() {\n  // a.load(order::acquire)\n}\n"))
+
+    def test_two_on_one_line_are_refused(self):
+        with self.assertRaises(SystemExit):
+            self.names("void f() {\n  a.load(order::acquire) + b.load(order::acquire);\n}\n")
 
 
 if __name__ == "__main__":

@@ -306,7 +306,7 @@ void world::goes_on(fiber&, bool) noexcept { detail::fatal("a bubble"); }
 void world::member_ended() noexcept { detail::fatal("a bubble"); }
 void release_fiber(fiber*) noexcept {}
 void install_overflow_report() noexcept {}
-signal_stack::signal_stack() noexcept = default;
+signal_stack::signal_stack() noexcept { memory_ = nullptr; }
 signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
 std::string describe_caller() { return "a thread"; }

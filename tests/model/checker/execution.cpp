@@ -63,7 +63,7 @@ result execution::explore(const bounds& b, void (*program)(void*), void* argumen
   const faults_reported now;
   limits = b;
   choices_.clear();
-  total_steps_ = 0;
+  total_steps_ = discarded_ = 0;
   result r;
   for (;;) {
     ++r.executions;
@@ -87,6 +87,7 @@ result execution::explore(const bounds& b, void (*program)(void*), void* argumen
     }
   }
   r.steps = total_steps_;
+  r.discarded = discarded_;
   return r;
 }
 

@@ -168,7 +168,6 @@ class execution {
   [[noreturn]] void fail(const std::string& what) { fail(what, site{}); }
 
   location& find(const word& w);
-  std::uint32_t number_of(const word& w) const noexcept { return w.location; }
   void add_location(word& w, std::uint64_t value, bool before_execution);
   view* new_view();
   std::uint64_t number() const noexcept { return number_; }

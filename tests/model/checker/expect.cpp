@@ -3,8 +3,8 @@
 namespace model {
 
 void expect_passes(const result& r) {
-  std::printf("           %llu executions, %llu steps\n", static_cast<unsigned long long>(r.executions),
-              static_cast<unsigned long long>(r.steps));
+  std::printf("           %llu executions (%llu discarded), %llu steps\n", static_cast<unsigned long long>(r.executions),
+              static_cast<unsigned long long>(r.discarded), static_cast<unsigned long long>(r.steps));
   if (r.what != verdict::passed) ADD_FAILURE() << r.message;
 }
 

@@ -38,6 +38,7 @@ enum class verdict : std::uint8_t { passed, failed, incomplete };
 struct result {
   verdict what = verdict::passed;
   std::uint64_t executions = 0;
+  std::uint64_t discarded = 0;  ///< of these: a load of the future whose store did not come
   std::uint64_t steps = 0;
   std::string message;  ///< what failed, and the steps that lead to it
 };

@@ -3,7 +3,6 @@
 // RUNNEL_MUTATE=<file>:<line>:<operation>:<order>, with the operations load, store, modify, success, failure, fence, wake;
 // the order of `wake` is `drop`. <file> is the end of the path. Or RUNNEL_MUTATE=call:<address>, a wake-up that is a call and
 // returns to that address. tools/mutate makes these from names that do not change with the lines. RUNNEL_MODEL_SITES=<path> appends every mutable site that was reached, and the test that reached it.
-// RUNNEL_MODEL_VERBOSE=1 prints every result.
 #include "checker/execution.hpp"
 
 #include <gtest/gtest.h>
