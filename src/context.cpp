@@ -328,9 +328,10 @@ sched::claim_token wait(sched::waiter& w, sched::wait_reason reason, const void*
   if ((n || extra || end) && std::uncaught_exceptions() > 0) n = extra = end = nullptr;
   if (extra == n) extra = nullptr;
   registration first(n, w);
-  registration second(extra, w);
-  registration third(end, w);
-  if (first.ended() || second.ended() || third.ended()) return sched::was_canceled;
+  std::optional<registration> second, third;  // hardly ever
+  if (extra) second.emplace(extra, w);
+  if (end) third.emplace(end, w);
+  if (first.ended() || (second && second->ended()) || (third && third->ended())) return sched::was_canceled;
   a.swallowed = 0;
   return sched::park(w, reason, object, deadline);
 }

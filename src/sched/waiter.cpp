@@ -241,8 +241,8 @@ void spend_turn() noexcept {
 std::uint64_t wait_object::give_order() const noexcept {
   const std::uint64_t fresh = last_order.fetch_add(1, shim::order::relaxed) + 1;  // relaxed: only uniqueness matters
   std::uint64_t none = 0;
-  // acq_rel, acquire: who comes second takes the number of the first, before it locks anything in that order
-  return order_.compare_exchange(none, fresh, shim::order::acq_rel, shim::order::acquire) ? fresh : none;
+  // relaxed: publishes nothing but itself; who comes second takes the number of the first
+  return order_.compare_exchange(none, fresh, shim::order::relaxed, shim::order::relaxed) ? fresh : none;
 }
 
 std::int64_t registered_nodes() noexcept {

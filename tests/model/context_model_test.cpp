@@ -120,6 +120,18 @@ TEST(context, of_two_extensions_one_is_kept) {
   }));
 }
 
+TEST(context, a_deadline_that_is_set_during_the_cancellation_from_above) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    w.keep_running();
+    derived_context parent = derive_cancel(context::background());
+    model::thread t([&] { parent.cancel.cancel(); });
+    derived_context child = runnel::derive_deadline(parent.ctx, at(5));
+    t.join();
+    check(child.ctx.is_canceled(), "the child was missed");
+  }));
+}
+
 TEST(context, the_deadline_and_a_cancellation_end_it_once) {
   expect_passes(explore(bounds{2, 1}, [] {
     around::world w;
