@@ -49,8 +49,9 @@ class run_queue {
     for (;;) {
       if (head == tail_.load(shim::order::relaxed)) return nullptr;          // relaxed: owner-only
       fiber* f = slots_[head % capacity].load(shim::order::relaxed);         // relaxed: own writes
-      // relaxed: only the owner reuses the slot; acquire on failure: a thief has taken some, as above
-      if (head_.compare_exchange(head, head + 1, shim::order::relaxed, shim::order::acquire)) return f;
+      // acquire on failure: a thief has taken some, as above; on success nothing is needed (only the owner reuses the slot),
+      // but g++ 12 warns where success is weaker than failure
+      if (head_.compare_exchange(head, head + 1, shim::order::acquire, shim::order::acquire)) return f;
     }
   }
 

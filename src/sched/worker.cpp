@@ -63,8 +63,8 @@ bool worker::wait_ended(time_point deadline) noexcept {
   while ((seen = ended_.load(shim::order::acquire)) != ended) {
     if (detail::futex_wait(ended_, seen, deadline)) continue;
     seen = 0;
-    // relaxed: it is told that it was left behind, and no more; acquire: or it has ended after all, as above
-    return !ended_.compare_exchange(seen, left_behind, shim::order::relaxed, shim::order::acquire);
+    // acquire: it has ended after all, as above; on success, it is told that it was left behind, nothing is needed
+    return !ended_.compare_exchange(seen, left_behind, shim::order::acquire, shim::order::acquire);
   }
   return true;
 }
