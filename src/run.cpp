@@ -53,6 +53,7 @@ struct signal_watch : sched::signal_subscriber {
 struct deadlock_watch {
   sched::waiter waiter;
   std::string report;
+  ~deadlock_watch() { sanitizer::hb_acquire(this); }  // whoever had it last frees what the other has used
 };
 constexpr sched::claim_token deadlocked = 1;
 
@@ -84,6 +85,7 @@ class root_wait {
     root_.add_joiner(node_);
   }
   ~root_wait() {
+    sanitizer::hb_release(watch_.get());
     raw_guard hold(root_.lock);
     root_.remove_joiner(node_);
   }
