@@ -82,6 +82,7 @@ TEST_P(blocking_laws, canceled_in_the_queue_it_does_not_run) {
       fill.push_back(go({.stack = stack_class::small}, [&] {
         blocking([&] {
           ++running;
+          // The thread has to be blocked for real; 512 that spin would leave nobody else a processor.
           while (!over) std::this_thread::sleep_for(1ms);
         });
       }));

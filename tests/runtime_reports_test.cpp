@@ -85,11 +85,13 @@ TEST_F(runtime_reports_death_test, a_deadlock_handler_that_returns_leaves_the_de
 
 TEST_P(runtime_reports, what_can_still_come_is_no_deadlock) {
   in_runtime(run_options{.on_deadlock = [](std::string_view r) { ADD_FAILURE() << r; }}, [] {
-    sleep_for(60ms);  // a timer; longer than the monitor takes to make up its mind
-    blocking([] { std::this_thread::sleep_for(60ms); });
+    // All three have to last longer than the monitor takes to make up its mind, or nothing is shown; a slow machine only
+    // shows it less well, and fails nothing.
+    sleep_for(60ms);  // a timer
+    blocking([] { std::this_thread::sleep_for(60ms); });  // a call that the runtime cannot see into
     const signal_channel signals(SIGUSR1);
     std::thread other([] {
-      std::this_thread::sleep_for(60ms);
+      std::this_thread::sleep_for(60ms);  // until then only a signal can come
       kill(getpid(), SIGUSR1);
     });
     EXPECT_EQ(signals.receive(), SIGUSR1);

@@ -1,5 +1,6 @@
 // Channels: each value arrives once or stays with its sender, whoever sends, receives, closes, gives up or goes away.
 #include "around/around.hpp"
+#include "brittle.hpp"
 #include "checker/expect.hpp"
 
 #include "channel.hpp"
@@ -147,18 +148,6 @@ TEST(channel, a_canceled_receiver_takes_nothing) {
   }));
   EXPECT_EQ(outcomes, 3);
 }
-
-/// An element whose next moves throw while `failures` is positive.
-struct brittle {
-  static inline int failures = 0;
-  brittle() = default;
-  brittle(brittle&&) noexcept(false) {
-    if (failures > 0) {
-      --failures;
-      throw 1;
-    }
-  }
-};
 
 TEST(channel, a_cancellation_that_was_refused_during_a_throwing_move_is_made_up_for) {
   // The sender holds the receiver, its move throws. A cancellation that came meanwhile was refused: the receiver must look.

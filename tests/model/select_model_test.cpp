@@ -1,5 +1,6 @@
 // Select: exactly one case takes place, whoever its partners are, and nobody is left waiting.
 #include "around/around.hpp"
+#include "brittle.hpp"
 #include "checker/expect.hpp"
 
 #include <runnel/channel.hpp>
@@ -121,18 +122,6 @@ TEST(select, two_selects_over_the_same_locks_in_two_orders) {
     check(runnel::detail::channel_size(a.core) + runnel::detail::channel_size(b.core) == 2, "two values");
   }));
 }
-
-/// An element whose next moves throw while `failures` is positive.
-struct brittle {
-  static inline int failures = 0;
-  brittle() = default;
-  brittle(brittle&&) noexcept(false) {
-    if (failures > 0) {
-      --failures;
-      throw 1;
-    }
-  }
-};
 
 TEST(select, a_cancellation_that_was_refused_during_a_throwing_move_is_made_up_for) {
   struct brittle_case final : runnel::detail::receive_case_core {
