@@ -1,11 +1,13 @@
 #include "channel.hpp"
 
+#include "cancellation.hpp"
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/error.hpp>
 #include <runnel/sched/operation.hpp>
 
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -47,18 +49,22 @@ channel_status channel_core::try_send_locked(void* value, sched::wake_list& woke
       n->owner->commit(n->token);
     }
     hb_release(n->slot);
-    n->note = completed;
-    woken.push(*n->owner);
+    granted(*n, completed, woken);
     return channel_status::ok;
   }
   if (buffer_.size() >= capacity_) return channel_status::would_block;
+  put_back(value);
+  return channel_status::ok;
+}
+
+/// Moves *value to the end of the buffer, which has room. May throw: then nothing has changed.
+void channel_core::put_back(void* value) {
   void* cell = buffer_.back();
   const void* mark = buffer_.back_mark(cell);
   hb_acquire(mark);
   ops_.construct(cell, value);
   hb_release(mark);
   buffer_.pushed();
-  return channel_status::ok;
 }
 
 /// Moves the oldest buffered element to *optional. The move may throw: then it stays.
@@ -66,8 +72,7 @@ void channel_core::take_front(void* optional) {
   void* cell = buffer_.front();
   const void* mark = buffer_.front_mark();
   hb_acquire(mark);
-  ops_.deliver(optional, cell);
-  ops_.destroy(cell);
+  ops_.take(optional, cell);
   hb_release(mark);
   buffer_.popped();
 }
@@ -75,24 +80,17 @@ void channel_core::take_front(void* optional) {
 /// The buffer has room: the first waiting sender's value goes in. A move that throws is that sender's.
 void channel_core::admit_waiting_sender(sched::wake_list& woken) noexcept {
   while (sched::wait_node* n = senders_.claim_front()) {
-    bool moved = true;
+    std::uint64_t outcome = completed;
     hb_acquire(n->slot);
     try {
-      void* cell = buffer_.back();
-      const void* mark = buffer_.back_mark(cell);
-      hb_acquire(mark);
-      ops_.construct(cell, n->slot);
-      hb_release(mark);
-      buffer_.pushed();
-      n->note = completed;
+      put_back(n->slot);
     } catch (...) {
-      moved = false;
+      outcome = move_threw;
       *reinterpret_cast<std::exception_ptr*>(n->note) = std::current_exception();
-      n->note = move_threw;
     }
     hb_release(n->slot);
-    woken.push(*n->owner);
-    if (moved) return;
+    granted(*n, outcome, woken);
+    if (outcome == completed) return;
   }
 }
 
@@ -120,8 +118,7 @@ channel_status channel_core::try_receive_locked(void* optional, sched::wake_list
       n->owner->commit(n->token);
     }
     hb_release(n->slot);
-    n->note = completed;
-    woken.push(*n->owner);
+    granted(*n, completed, woken);
     return channel_status::ok;
   }
   if (closed()) {
@@ -145,19 +142,19 @@ void channel_core::enqueue_receiver(sched::wait_node& n, void* optional) noexcep
   receivers_.push_back(n);
 }
 
-channel_status channel_core::finish_send(sched::wait_node& n, std::exception_ptr& error) {
+channel_status channel_core::finish_send(const void* core, sched::wait_node& n, std::exception_ptr& error) {
   hb_acquire(n.slot);
   if (n.note == saw_close) {
-    hb_acquire(this);
+    hb_acquire(core);
     return channel_status::closed;
   }
   if (n.note == move_threw) std::rethrow_exception(std::exchange(error, nullptr));
   return channel_status::ok;
 }
-channel_status channel_core::finish_receive(sched::wait_node& n) noexcept {
+channel_status channel_core::finish_receive(const void* core, sched::wait_node& n) noexcept {
   hb_acquire(n.slot);
   if (n.note == completed) return channel_status::ok;
-  hb_acquire(this);
+  hb_acquire(core);
   return channel_status::closed;
 }
 
@@ -182,8 +179,7 @@ bool channel_core::close() noexcept {
     closed_.store(true, shim::order::release);  // release: pairs with closed()
     for (sched::wait_queue* q : {&senders_, &receivers_}) {
       while (sched::wait_node* n = q->claim_front()) {
-        n->note = saw_close;
-        woken.push(*n->owner);
+        granted(*n, saw_close, woken);
       }
     }
   }
@@ -226,7 +222,43 @@ channel_core* make_channel_core(const element_ops& ops, std::size_t capacity, bo
   if (ops.size && capacity > std::numeric_limits<std::ptrdiff_t>::max() / ops.size)
     throw std::length_error("runnel::channel: a capacity of " + std::to_string(capacity) +
                             " elements exceeds the address space; give a smaller one");
-  return new channel_core(ops, capacity, two_ends);
+  return channel_core::make(ops, capacity, two_ends);
+}
+
+namespace {
+constexpr std::size_t default_alignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+
+/// The core's size with the padding that aligns the ring behind it.
+std::size_t core_bytes(const element_ops& ops) noexcept {
+  return (sizeof(channel_core) + ops.align - 1) / ops.align * ops.align;
+}
+}  // namespace
+
+channel_core* channel_core::make(const element_ops& ops, std::size_t capacity, bool two_ends) {
+  const std::size_t core = core_bytes(ops), bytes = core + element_queue::ring_bytes(ops, capacity);
+  void* memory = ops.align > default_alignment ? ::operator new(bytes, std::align_val_t{ops.align}) : ::operator new(bytes);
+  return ::new (memory) channel_core(ops, capacity, two_ends, static_cast<std::byte*>(memory) + core);
+}
+
+void channel_core::destroy() noexcept {
+  const std::size_t align = ops_.align;
+  this->~channel_core();
+  if (align > default_alignment) {
+    ::operator delete(static_cast<void*>(this), std::align_val_t{align});
+  } else {
+    ::operator delete(static_cast<void*>(this));
+  }
+}
+
+void channel_core::orphan() noexcept {
+  {
+    raw_guard hold(lock);
+    if (returning_ != 0) {
+      orphaned_ = true;
+      return;
+    }
+  }
+  destroy();
 }
 
 void channel_add_ref(channel_core* c) noexcept {
@@ -236,97 +268,119 @@ void channel_release(channel_core* c) noexcept {
   hb_release(&c->refs);
   if (!last_of(c->refs)) return;  // what every holder did happens before the destruction
   hb_acquire(&c->refs);
-  delete c;
+  c->orphan();
 }
 
-channel_status channel_send(channel_core* c, void* value, const channel_wait& how) {
-  choice_point(operation::send, c);
-  if (how.block) {
-    check_canceled(how.extra);
-  } else if (c->seems_full()) {
-    return channel_status::would_block;
-  }
-  sched::waiter w;
+namespace {
+
+/// Releases the lock, at the end of an operation.
+void leave(channel_core* c, bool expected) noexcept {
+  const bool last = expected && c->returned();
+  c->lock.unlock();
+  if (last) c->destroy();
+}
+
+/// A send that the buffer could not take at once. Comes with the lock.
+[[gnu::noinline]] channel_status send_slowly(sched::agent& caller, channel_core* c, void* value, const channel_wait& how) {
+  sched::waiter w(caller);
   sched::wake_list woken;
   sched::wait_node n(w);
   std::exception_ptr error;
-  channel_ref parked;  // keeps the channel while this operation waits
-  for (;;) {
+  for (bool expected = false;;) {  // at the channel: a wait that has to be repeated is not over
     channel_status s;
-    {
-      raw_guard hold(c->lock);
-      try {
-        s = c->try_send_locked(value, woken);
-      } catch (...) {
-        hold.unlock();
-        woken.wake_all();
-        throw;
-      }
-      if (s == channel_status::would_block && how.block) {
-        parked = channel_ref::share(c);
-        c->enqueue_sender(n, value, error);
-      }
-    }
-    // After the hand-off neither handle nor channel is touched: the receiver may have destroyed both.
-    if (s != channel_status::would_block || !how.block) {
+    try {
+      s = c->try_send_locked(value, woken);
+    } catch (...) {
+      leave(c, expected);
       woken.wake_all();
-      if (how.block) sched::spend_turn();
+      throw;
+    }
+    if (s != channel_status::would_block || !how.block) {
+      leave(c, expected);
+      // After a hand-off neither handle nor channel is touched: the other side may have destroyed both.
+      woken.wake_all();
+      if (how.block) spend_turn(caller);
       return s;
     }
-    const sched::claim_token t = wait(w, sched::wait_reason::channel_send, c, how.deadline, how.extra);
-    if (t == sched::granted) return c->finish_send(n, error);
-    {
-      raw_guard hold(c->lock);
-      c->remove_sender(n);
+    if (!std::exchange(expected, true)) c->expect_return();
+    c->enqueue_sender(n, value, error);
+    c->lock.unlock();
+    const sched::claim_token t = wait(caller, w, sched::wait_reason::channel_send, c, how.deadline, how.extra);
+    if (t == sched::granted) return channel_core::finish_send(c, n, error);
+    c->lock.lock();
+    c->remove_sender(n);
+    if (t == sched::retry) {
+      w.rearm();
+      continue;
     }
+    leave(c, true);
     if (t == sched::timed_out) return channel_status::timed_out;
-    if (t == sched::was_canceled) throw_wait_canceled(how.extra);
-    w.rearm();  // retry
+    throw_wait_canceled(how.extra);
   }
+}
+
+/// The same for a receive. Comes with the lock.
+[[gnu::noinline]] channel_status receive_slowly(sched::agent& caller, channel_core* c, void* optional, const channel_wait& how) {
+  sched::waiter w(caller);
+  sched::wake_list woken;
+  sched::wait_node n(w);
+  for (bool expected = false;;) {  // at the channel: a wait that has to be repeated is not over
+    channel_status s;
+    try {
+      s = c->try_receive_locked(optional, woken);
+    } catch (...) {
+      leave(c, expected);
+      woken.wake_all();
+      throw;
+    }
+    if (s != channel_status::would_block || !how.block) {
+      leave(c, expected);
+      // After a hand-off neither handle nor channel is touched: the other side may have destroyed both.
+      woken.wake_all();
+      if (how.block) spend_turn(caller);
+      return s;
+    }
+    if (!std::exchange(expected, true)) c->expect_return();
+    c->enqueue_receiver(n, optional);
+    c->lock.unlock();
+    const sched::claim_token t = wait(caller, w, sched::wait_reason::channel_receive, c, how.deadline, how.extra);
+    if (t == sched::granted) return channel_core::finish_receive(c, n);
+    c->lock.lock();
+    c->remove_receiver(n);
+    if (t == sched::retry) {
+      w.rearm();
+      continue;
+    }
+    leave(c, true);
+    if (t == sched::timed_out) return channel_status::timed_out;
+    throw_wait_canceled(how.extra);
+  }
+}
+
+}  // namespace
+
+channel_status channel_send(channel_core* c, void* value, const channel_wait& how) {
+  choice_point(operation::send, c);
+  if (!how.block && c->seems_full()) return channel_status::would_block;
+  sched::agent& caller = sched::this_agent();
+  if (how.block) check_canceled(caller, how.extra);
+  c->lock.lock();
+  if (!c->put_in_buffer(value)) return send_slowly(caller, c, value, how);
+  c->lock.unlock();
+  if (how.block) spend_turn(caller);
+  return channel_status::ok;
 }
 
 channel_status channel_receive(channel_core* c, void* optional, const channel_wait& how) {
   choice_point(operation::receive, c);
-  if (how.block) {
-    check_canceled(how.extra);
-  } else if (c->seems_empty()) {
-    return channel_status::would_block;
-  }
-  sched::waiter w;
-  sched::wake_list woken;
-  sched::wait_node n(w);
-  channel_ref parked;  // keeps the channel while this operation waits
-  for (;;) {
-    channel_status s;
-    {
-      raw_guard hold(c->lock);
-      try {
-        s = c->try_receive_locked(optional, woken);
-      } catch (...) {
-        hold.unlock();
-        woken.wake_all();
-        throw;
-      }
-      if (s == channel_status::would_block && how.block) {
-        parked = channel_ref::share(c);
-        c->enqueue_receiver(n, optional);
-      }
-    }
-    if (s != channel_status::would_block || !how.block) {
-      woken.wake_all();
-      if (how.block) sched::spend_turn();
-      return s;
-    }
-    const sched::claim_token t = wait(w, sched::wait_reason::channel_receive, c, how.deadline, how.extra);
-    if (t == sched::granted) return c->finish_receive(n);
-    {
-      raw_guard hold(c->lock);
-      c->remove_receiver(n);
-    }
-    if (t == sched::timed_out) return channel_status::timed_out;
-    if (t == sched::was_canceled) throw_wait_canceled(how.extra);
-    w.rearm();  // retry
-  }
+  if (!how.block && c->seems_empty()) return channel_status::would_block;
+  sched::agent& caller = sched::this_agent();
+  if (how.block) check_canceled(caller, how.extra);
+  c->lock.lock();
+  if (!c->take_from_buffer(optional)) return receive_slowly(caller, c, optional, how);
+  c->lock.unlock();
+  if (how.block) spend_turn(caller);
+  return channel_status::ok;
 }
 
 void check_channel_operation(channel_core*) { check_canceled(); }

@@ -7,6 +7,8 @@
 //  3. A waiting sender's value stays in its own frame until a receiver takes it; a waiting receiver's optional is
 //     written by the sender, in the receiver's frame. Both frames stand still until the wake-up (waiter.hpp).
 //  4. With all counted receivers gone the buffer is empty and every send finds the channel closed.
+//  5. The core goes with the last reference, unless operations wait that will come back to it (returning_): those that
+//     were not granted anything. Then the last of them takes it away. A granted one does not touch the core any more.
 // Order: first come, first served, for values and for both queues: a receive that takes a buffered value moves the first
 // waiting sender's value into the buffer within the same critical section, so no newcomer can overtake it.
 // No lost wake-up: see waiter.hpp; every operation looks and enqueues within one critical section.
@@ -27,13 +29,19 @@ constexpr std::uint64_t completed = 0, saw_close = 1, move_threw = 2;
 
 class channel_core : public sched::wait_object {
  public:
-  channel_core(const element_ops& ops, std::size_t capacity, bool two_ends)
+  /// In one piece with its ring.
+  static channel_core* make(const element_ops& ops, std::size_t capacity, bool two_ends);
+  channel_core(const element_ops& ops, std::size_t capacity, bool two_ends, std::byte* ring) noexcept
       : refs(two_ends ? 2 : 1),
         counted_senders(two_ends ? 1 : 0),
         counted_receivers(two_ends ? 1 : 0),
         ops_(ops),
         capacity_(capacity),
-        buffer_(ops, capacity) {}
+        nothrow_move_(ops.nothrow_move),
+        buffer_(ops, capacity, ring) {}
+  /// The last reference is gone, and the caller holds no lock.
+  void orphan() noexcept;
+  void destroy() noexcept;
 
   // Under the lock; `woken` is woken by the caller after it has released all locks.
   /// ok, closed or would_block. Throws what the element's move throws, with nothing changed.
@@ -42,15 +50,31 @@ class channel_core : public sched::wait_object {
   bool send_ready() const noexcept;
   bool receive_ready() const noexcept;
   bool receivers_waiting() const noexcept { return !receivers_.empty(); }
+  /// The case without anybody who waits: the buffer takes the element, or gives one. Else false, and nothing was done.
+  bool put_in_buffer(void* value) noexcept {
+    if (buffer_.size() >= capacity_ || !receivers_.empty() || closed() || !nothrow_move_ || !buffer_.has_cell()) return false;
+    put_back(value);
+    return true;
+  }
+  bool take_from_buffer(void* optional) noexcept {
+    if (buffer_.size() == 0 || !senders_.empty() || !nothrow_move_) return false;
+    take_front(optional);
+    return true;
+  }
   /// `error` receives what a move on the sender's behalf throws.
   void enqueue_sender(sched::wait_node& n, void* value, std::exception_ptr& error) noexcept;
   void enqueue_receiver(sched::wait_node& n, void* optional) noexcept;
   void remove_sender(sched::wait_node& n) noexcept { senders_.remove(n); }
   void remove_receiver(sched::wait_node& n) noexcept { receivers_.remove(n); }
+  /// A waiting operation keeps the core until it has returned to it, or was granted something.
+  void expect_return() noexcept { ++returning_; }
+  /// True: it was the last to know the channel, and destroys it once it has released the lock.
+  [[nodiscard]] bool returned() noexcept { return --returning_ == 0 && orphaned_; }
 
   /// After a wake-up that granted n: what happened. Throws what the hand-off threw on this side's behalf.
-  channel_status finish_send(sched::wait_node& n, std::exception_ptr& error);
-  channel_status finish_receive(sched::wait_node& n) noexcept;
+  /// The core may be gone; its address tells which close it was.
+  static channel_status finish_send(const void* core, sched::wait_node& n, std::exception_ptr& error);
+  static channel_status finish_receive(const void* core, sched::wait_node& n) noexcept;
 
   bool close() noexcept;
   void drop_sender() noexcept;
@@ -72,11 +96,21 @@ class channel_core : public sched::wait_object {
   bool closed() const noexcept {
     return closed_.load(shim::order::acquire);  // acquire: pairs with close()
   }
+  void put_back(void* value);
   void take_front(void* optional);
+  /// n has what it waited for, or the news that there is nothing.
+  void granted(sched::wait_node& n, std::uint64_t outcome, sched::wake_list& woken) noexcept {
+    n.note = outcome;
+    --returning_;
+    woken.push(*n.owner);
+  }
   void admit_waiting_sender(sched::wake_list& woken) noexcept;
 
   const element_ops& ops_;
   const std::size_t capacity_;
+  const bool nothrow_move_;
+  bool orphaned_ = false;         ///< no reference is left
+  std::uint32_t returning_ = 0;   ///< waiting operations that were not granted anything
   element_queue buffer_;
   sched::wait_queue senders_;
   sched::wait_queue receivers_;

@@ -1,6 +1,6 @@
 #include <runnel/context.hpp>
 
-#include "sched/agent.hpp"
+#include "cancellation.hpp"
 #include "sched/report.hpp"
 #include "sched/world.hpp"
 
@@ -128,7 +128,10 @@ void context_node::cancel_one(context_node& origin, std::exception_ptr& cause, c
     if (state_.load(shim::order::relaxed) != cancel_state::live) return;  // relaxed: under the lock
     cause_ = cause;
     origin_ = &origin;
-    state_.store(how, shim::order::release);  // release: publishes cause and origin (invariant 2)
+    // release: publishes cause and origin (invariant 2); seq_cst: see waiter::listen()
+    state_.store(how, shim::order::seq_cst);
+    while (sched::agent* a = listeners_.pop_front())
+      if (sched::waiter* w = sched::waiter::claim_listening(*a)) woken.push(*w);
     woken.claim_all(watchers_);
     while (context_node* child = children_.pop_front()) {
       if (!child->try_add_ref()) continue;  // on its way out
@@ -192,6 +195,26 @@ void context_node::cancel_late(sched::deferred* d) noexcept {
 }
 
 const void* context_node::find_value(const void*) const noexcept { return nullptr; }
+
+void context_node::let_listen(sched::agent& a) noexcept {
+  if (a.listens_to) stop_listening(a);
+  raw_guard hold(lock);
+  a.listens_to = this;
+  // relaxed: under the lock. A canceled one gets no listeners; the waits of this one end at once
+  if (state_.load(shim::order::relaxed) == cancel_state::live) listeners_.push_back(a);
+}
+
+void context_node::stop_listening(sched::agent& a) noexcept {
+  context_node* n = std::exchange(a.listens_to, nullptr);
+  raw_guard hold(n->lock);
+  if (a.linked()) n->listeners_.remove(a);
+}
+
+bool context_node::ends_listening(sched::waiter& w) noexcept {
+  if (!w.listen()) return false;  // ended otherwise: whoever did it wakes
+  if (state_.load(shim::order::seq_cst) == cancel_state::live) return false;  // seq_cst: see waiter::listen()
+  return w.try_claim(sched::was_canceled);  // lost: as above
+}
 
 bool context_node::add_hook(cancel_hook& h) noexcept {
   raw_guard hold(lock);
@@ -266,13 +289,13 @@ ambient_scope::~ambient_scope() {
     fatal("a context scope, timeout scope or shield is left by another fiber or thread than entered it: keep it a local variable");
   if (owner_.innermost != this)
     fatal("context scopes, timeout scopes and shields must end in the reverse order of their beginning");
+  if (owner_.listens_to && owner_.listens_to != previous_) context_node::stop_listening(owner_);
   owner_.innermost = outer_;
   owner_.ambient = previous_;
   owner_.shields = previous_shields_;
 }
 
-void check_canceled(context_node* extra) {
-  const sched::agent& a = sched::this_agent();
+void check_canceled_slowly(const sched::agent& a, context_node* extra) {
   const context_node* by = observed(a);
   if (!by || !by->is_canceled()) by = extra;
   if (!by || !by->is_canceled()) by = end_of_bubble(a);
@@ -320,20 +343,38 @@ class registration {
 
 }  // namespace
 
-sched::claim_token wait(sched::waiter& w, sched::wait_reason reason, const void* object, time_point deadline,
-                        context_node* extra) noexcept {
-  sched::agent& a = sched::this_agent();
+namespace {
+/// As wait(), for more than the ambient context.
+[[gnu::noinline]] sched::claim_token wait_for_several(sched::waiter& w, sched::wait_reason reason, const void* object,
+                                                      time_point deadline, context_node* extra,
+                                                      context_node* end) noexcept {
+  std::optional<registration> first, second;
+  if (extra) first.emplace(extra, w);
+  if (end) second.emplace(end, w);
+  if ((first && first->ended()) || (second && second->ended())) return sched::was_canceled;
+  return sched::park(w, reason, object, deadline);
+}
+}  // namespace
+
+sched::claim_token wait(sched::agent& a, sched::waiter& w, sched::wait_reason reason, const void* object,
+                        time_point deadline, context_node* extra) noexcept {
   context_node* n = observed(a);
   context_node* end = end_of_bubble(a);
   if ((n || extra || end) && std::uncaught_exceptions() > 0) n = extra = end = nullptr;
-  if (extra == n) extra = nullptr;
-  registration first(n, w);
-  std::optional<registration> second, third;  // hardly ever
-  if (extra) second.emplace(extra, w);
-  if (end) third.emplace(end, w);
-  if (first.ended() || (second && second->ended()) || (third && third->ended())) return sched::was_canceled;
+  if (n && n != &background_node()) {
+    if (a.listens_to != n) n->let_listen(a);
+    if (n->ends_listening(w)) return sched::was_canceled;
+  }
   a.swallowed = 0;
+  if (extra == n) extra = nullptr;
+  if (extra || end) return wait_for_several(w, reason, object, deadline, extra, end);
   return sched::park(w, reason, object, deadline);
+}
+
+void check_canceled(context_node* extra) { check_canceled(sched::this_agent(), extra); }
+sched::claim_token wait(sched::waiter& w, sched::wait_reason reason, const void* object, time_point deadline,
+                        context_node* extra) noexcept {
+  return wait(sched::this_agent(), w, reason, object, deadline, extra);
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

@@ -36,7 +36,11 @@ void report_exception(const std::exception_ptr& e) noexcept {
 }  // namespace
 
 fiber_frame::fiber_frame(context_node& ambient) noexcept { sched::this_agent().ambient = &ambient; }
-fiber_frame::~fiber_frame() { sched::destroy_locals(sched::this_agent()); }
+fiber_frame::~fiber_frame() {
+  sched::agent& a = sched::this_agent();
+  sched::destroy_locals(a);
+  if (a.listens_to) context_node::stop_listening(a);
+}
 
 void deliver_unhandled(std::exception_ptr e) noexcept {
   if (const sched::world* in = sched::this_world()) {

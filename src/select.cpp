@@ -82,34 +82,28 @@ std::size_t pick_timed_out(std::span<select_case* const> cases) {
   return chosen;
 }
 
-/// Unlinks all cases but the winner, one lock at a time.
-void dequeue(std::span<select_case* const> cases, std::size_t winner) noexcept {
+/// After a wait: unlinks all cases but the winner, one lock at a time. Those that wait again stay expected at their objects.
+void dequeue(std::span<select_case* const> cases, std::size_t winner, bool again) noexcept {
   for (std::size_t i = 0; i < cases.size(); ++i) {
     select_case& c = *cases[i];
     sched::wait_object* o = c.enabled && i != winner ? c.object() : nullptr;
     if (!o) continue;
-    raw_guard hold(o->lock);
+    o->lock.lock();
     c.dequeue(c.node);
+    const bool last = !again && c.returned();
+    o->lock.unlock();
+    if (last) c.destroy_object();
   }
 }
 
-/// The references of a parked select.
-class held_objects {
- public:
-  explicit held_objects(std::span<select_case* const> cases) noexcept : cases_(cases) {
-    for (select_case* c : cases_)
-      if (c->enabled) c->hold();
-  }
-  ~held_objects() {
-    for (select_case* c : cases_)
-      if (c->enabled) c->let_go();
-  }
-  held_objects(const held_objects&) = delete;
-  held_objects& operator=(const held_objects&) = delete;
-
- private:
-  std::span<select_case* const> cases_;
-};
+/// Releases the locks at the end of a select that was expected to return to its objects.
+void leave(std::span<select_case* const> cases, lock_set& locks, bool expected) noexcept {
+  if (!expected) return locks.unlock();
+  for (select_case* c : cases) c->gone = c->enabled && c->object() && c->returned();
+  locks.unlock();
+  for (select_case* c : cases)
+    if (c->gone) c->destroy_object();
+}
 
 }  // namespace
 
@@ -125,45 +119,50 @@ std::size_t run_select(std::span<select_case* const> cases) {
   if (otherwise == none) check_canceled();
   lock_set locks(cases);
   sched::waiter w;
-  for (;;) {
+  for (bool expected = false;;) {  // at the objects: a wait that has to be repeated is not over
     sched::wake_list woken;
+    std::size_t enqueued = 0;
     locks.lock();
     try {
       std::size_t chosen;
       do chosen = pick(cases, earliest);
       while (chosen != none && !cases[chosen]->commit(woken));
       if (chosen != none || otherwise != none) {
-        locks.unlock();
+        leave(cases, locks, expected);
         woken.wake_all();
         if (otherwise == none) sched::spend_turn();
         return chosen != none ? chosen : otherwise;
       }
-      for (std::size_t i = 0; i < cases.size(); ++i) {
-        if (!cases[i]->enabled) continue;
-        cases[i]->node.owner = &w;
-        cases[i]->node.token = static_cast<sched::claim_token>(i);
-        cases[i]->enqueue(cases[i]->node);
+      for (; enqueued < cases.size(); ++enqueued) {
+        select_case& c = *cases[enqueued];
+        if (!c.enabled) continue;
+        c.node.owner = &w;
+        c.node.token = static_cast<sched::claim_token>(enqueued);
+        c.enqueue(c.node);
       }
     } catch (...) {
-      for (select_case* c : cases)
+      for (select_case* c : cases.first(enqueued))
         if (c->enabled) c->dequeue(c->node);
-      locks.unlock();
+      leave(cases, locks, expected);
       woken.wake_all();
       throw;
     }
-    const held_objects held(cases);
+    if (!std::exchange(expected, true)) {
+      for (select_case* c : cases)
+        if (c->enabled) c->expect_return();
+    }
     locks.unlock();
     const sched::claim_token t = wait(w, sched::wait_reason::select, nullptr, earliest);
-    dequeue(cases, t);
+    std::size_t timed_out = none;
+    if (t == sched::timed_out) timed_out = pick_timed_out(cases);
+    const bool over = t < cases.size() || t == sched::was_canceled || timed_out != none;
+    dequeue(cases, t, !over);
     if (t == sched::was_canceled) throw_wait_canceled();
     if (t < cases.size()) {
       cases[t]->finish(cases[t]->node);
       return t;
     }
-    if (t == sched::timed_out) {
-      const std::size_t i = pick_timed_out(cases);
-      if (i != none) return i;
-    }
+    if (over) return timed_out;
     w.rearm();  // retry: somebody could not finish with us
   }
 }
@@ -178,9 +177,10 @@ bool receive_case_core::commit(sched::wake_list& woken) {
 }
 void receive_case_core::enqueue(sched::wait_node& n) { core_->enqueue_receiver(n, optional_); }
 void receive_case_core::dequeue(sched::wait_node& n) noexcept { core_->remove_receiver(n); }
-void receive_case_core::finish(sched::wait_node& n) { status_ = core_->finish_receive(n); }
-void receive_case_core::hold() noexcept { channel_add_ref(core_); }
-void receive_case_core::let_go() noexcept { channel_release(core_); }
+void receive_case_core::finish(sched::wait_node& n) { status_ = channel_core::finish_receive(core_, n); }
+void receive_case_core::expect_return() noexcept { core_->expect_return(); }
+bool receive_case_core::returned() noexcept { return core_->returned(); }
+void receive_case_core::destroy_object() noexcept { core_->destroy(); }
 
 sched::wait_object* send_case_core::object() noexcept { return core_; }
 bool send_case_core::ready() { return core_->send_ready(); }
@@ -190,9 +190,10 @@ bool send_case_core::commit(sched::wake_list& woken) {
 }
 void send_case_core::enqueue(sched::wait_node& n) { core_->enqueue_sender(n, value_, error_); }
 void send_case_core::dequeue(sched::wait_node& n) noexcept { core_->remove_sender(n); }
-void send_case_core::finish(sched::wait_node& n) { status_ = core_->finish_send(n, error_); }
-void send_case_core::hold() noexcept { channel_add_ref(core_); }
-void send_case_core::let_go() noexcept { channel_release(core_); }
+void send_case_core::finish(sched::wait_node& n) { status_ = channel_core::finish_send(core_, n, error_); }
+void send_case_core::expect_return() noexcept { core_->expect_return(); }
+bool send_case_core::returned() noexcept { return core_->returned(); }
+void send_case_core::destroy_object() noexcept { core_->destroy(); }
 
 // ---- the others ------------------------------------------------------------------------------------------------
 

@@ -359,7 +359,7 @@ inline std::stop_token context::stop_token() const {
 template <class Duration>
 derived_context derive_deadline(const context& parent, std::chrono::time_point<std::chrono::system_clock, Duration> at,
                                 std::exception_ptr cause) {
-  return derive_timeout(parent, duration(at - detail::system_now()), std::move(cause));
+  return derive_timeout(parent, duration::between(detail::system_now(), at), std::move(cause));
 }
 
 template <class T, std::convertible_to<T> V>

@@ -105,13 +105,19 @@ inline void before_switch([[maybe_unused]] context& from, [[maybe_unused]] conte
   __tsan_switch_to_fiber(to.tsan, 1 /* no synchronization */);
 #endif
 }
-/// First thing after the switch, on the new stack; learns the bounds of the stack that was left.
-inline void after_switch([[maybe_unused]] context& self, [[maybe_unused]] context& left) noexcept {
+/// First thing after the switch, on the new stack, which is a fiber's on `thread` or the thread's own. Where the thread's
+/// own was left, it learns the bounds of that.
+inline void after_switch([[maybe_unused]] context& self, [[maybe_unused]] context& thread,
+                         [[maybe_unused]] bool left_the_threads_own) noexcept {
 #if defined(RUNNEL_ASAN)
-  __sanitizer_finish_switch_fiber(self.fake_stack, &left.bottom, &left.size);
+  if (left_the_threads_own) {
+    __sanitizer_finish_switch_fiber(self.fake_stack, &thread.bottom, &thread.size);
+  } else {
+    __sanitizer_finish_switch_fiber(self.fake_stack, nullptr, nullptr);
+  }
 #endif
 #if defined(RUNNEL_TSAN)
-  __tsan_acquire(&left);  // of a thread that a fiber was switched to on: see adopt_thread(); else of nobody
+  if (&self != &thread) __tsan_acquire(&thread);  // see adopt_thread()
 #endif
 }
 inline void register_stack([[maybe_unused]] void* bottom, [[maybe_unused]] std::size_t size) noexcept {

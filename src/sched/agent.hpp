@@ -23,10 +23,15 @@ namespace runnel::inline RUNNEL_ABI::sched {
 
 class world;
 
-struct agent {
+struct listener_tag;
+struct agent : detail::list_hook<listener_tag> {
+  /// Completed operations before others get their turn.
+  static constexpr std::int32_t operations_a_turn = 128;
+
   explicit agent(bool fiber) noexcept : is_fiber(fiber) {}
 
   const bool is_fiber;
+  std::int32_t operations_left = operations_a_turn;  ///< of this turn; set anew by the worker that resumes a fiber
   // Owner only: the fields of the cancellation layer (src/context.cpp), which the scheduler does not interpret.
   detail::context_node* ambient = nullptr;  ///< null: the background
   detail::ambient_scope* innermost = nullptr;
@@ -34,6 +39,10 @@ struct agent {
   std::uint32_t swallowed = 0;         ///< operations in a row that were refused for one cancellation
   std::uint64_t swallowed_origin = 0;  ///< which
   detail::fiber_local_value* locals = nullptr;
+  detail::context_node* listens_to = nullptr;  ///< knows this agent, and keeps it among its listeners until it is canceled
+  // The wait that is going on: see waiter.cpp.
+  shim::atomic<std::uint32_t> word{0};
+  waiter* waiting = nullptr;  ///< set before it listens
   world* lives_in = nullptr;  ///< the bubble that it belongs to; null: the real world. A fiber's is set before it starts.
   // Written by the owner before and after a wait, read by reports at any time.
   shim::atomic<wait_reason> reason{wait_reason::none};

@@ -63,6 +63,7 @@ thread_agent& new_thread_agent() {
   a->shields = 0;
   a->swallowed = 0;
   a->locals = nullptr;
+  a->listens_to = nullptr;
   a->lives_in = nullptr;
   current_thread = a;
   pthread_setspecific(exit_key(), a);

@@ -171,6 +171,7 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
   f->shields = 0;
   f->swallowed = 0;
   f->locals = nullptr;
+  f->listens_to = nullptr;
   f->lives_in = this_world();
   if (f->lives_in) f->lives_in->reserves(+1);
   f->caught_exceptions = nullptr;

@@ -227,7 +227,9 @@ void wait_in_poller() noexcept {
   epoll_event events[batch];
   timespec limit{};
   if (until != never) {
-    const auto left = std::max(std::chrono::nanoseconds(until - steady_clock::now()), std::chrono::nanoseconds::zero());
+    const time_point now = steady_clock::now();
+    // Compared first: a deadline may lie so far in the past that its distance does not fit.
+    const std::chrono::nanoseconds left = until <= now ? std::chrono::nanoseconds::zero() : until - now;
     limit.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000);
     limit.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
   }

@@ -97,6 +97,12 @@ class run_queue {
     }
   }
 
+  /// Owner: puts f into the run-next slot and returns who stood there.
+  fiber* put_next(fiber* f) noexcept {
+    if (has_next()) return exchange_next(f);
+    next_.store(f, shim::order::release);  // release: hands it to the monitor, which only takes; so an empty slot stays empty
+    return nullptr;
+  }
   /// Puts f into the run-next slot and returns who stood there. Owner, or the monitor with null.
   fiber* exchange_next(fiber* f) noexcept {
     return next_.exchange(f, shim::order::acq_rel);  // acq_rel: hands the fiber over between owner and monitor

@@ -1,11 +1,11 @@
 // Parking and waking: see the protocol in waiter.hpp.
 //
-// The word: two bits of phase, the rest is the token.
+// The word, in the agent: two bits of phase, then the token; the highest bit: it listens.
 //   pending --try_claim--> claimed     pending --try_hold--> held --commit--> claimed
 //   held --try_claim of another--> missed (refused)      held --revert--> pending      missed --revert--> claimed(retry)
 // The word only decides who ends the wait. What the parties have written for each other is ordered elsewhere: what the
 // waiting party prepared by the lock of the object (or of the timers) under which the claimer found it, what the claimer
-// did by the wake-up. So every access of the word is relaxed.
+// did by the wake-up. So its accesses are relaxed, but for those that meet at a cancellation: see listen().
 #include <runnel/sched/waiter.hpp>
 
 #include "base/futex.hpp"
@@ -23,6 +23,8 @@ namespace runnel::inline RUNNEL_ABI::sched {
 namespace {
 
 constexpr std::uint32_t pending = 0, held = 1, missed = 2, claimed = 3;
+constexpr std::uint32_t listens = 1u << 31;
+constexpr std::uint32_t phase(std::uint32_t word) noexcept { return word & 3; }
 constexpr std::uint32_t claim_of(claim_token t) noexcept { return (t << 2) | claimed; }
 
 shim::atomic<std::uint64_t> last_order{0};
@@ -85,17 +87,24 @@ const char* to_string(wait_reason r) noexcept {
   return names[static_cast<std::size_t>(r)];
 }
 
-waiter::waiter() noexcept : target_(&this_agent()) {}
+waiter::waiter() noexcept : waiter(this_agent()) {}
+waiter::waiter(agent& caller) noexcept : target_(&caller) { rearm(); }
 
 bool waiter::try_change(std::uint32_t to) noexcept {
+  auto& word = target_->word;
   std::uint32_t seen = pending;
   for (;;) {
-    // relaxed: see the head
-    if (word_.compare_exchange(seen, to, shim::order::relaxed, shim::order::relaxed)) return true;
-    if (seen != held) return false;
-    // relaxed: see the head. Tells the holder that somebody was refused
-    if (word_.compare_exchange(seen, missed, shim::order::relaxed, shim::order::relaxed)) return false;
-    if (seen != pending) return false;
+    switch (phase(seen)) {
+      case pending:
+        // relaxed: see the head
+        if (word.compare_exchange(seen, (seen & listens) | to, shim::order::relaxed, shim::order::relaxed)) return true;
+        break;
+      case held:
+        // relaxed: see the head. Tells the holder that somebody was refused
+        if (word.compare_exchange(seen, (seen & listens) | missed, shim::order::relaxed, shim::order::relaxed)) return false;
+        break;
+      default: return false;
+    }
   }
 }
 
@@ -103,21 +112,44 @@ bool waiter::try_claim(claim_token token) noexcept { return try_change(claim_of(
 bool waiter::try_hold() noexcept { return try_change(held); }
 
 void waiter::commit(claim_token token) noexcept {
-  word_.store(claim_of(token), shim::order::relaxed);  // relaxed: see the head; only the holder leaves `held` and `missed`
+  // relaxed: see the head; only the holder leaves `held` and `missed`, and who listens parks, whatever becomes of that bit
+  target_->word.store(claim_of(token), shim::order::relaxed);
 }
 
 bool waiter::revert() noexcept {
   std::uint32_t seen = held;
-  // relaxed: see the head
-  if (word_.compare_exchange(seen, pending, shim::order::relaxed, shim::order::relaxed)) return false;
+  while (phase(seen) == held) {
+    // relaxed: see the head
+    if (target_->word.compare_exchange(seen, seen & listens, shim::order::relaxed, shim::order::relaxed)) return false;
+  }
   commit(retry);
   return true;
+}
+
+// Either the canceler finds this wait listening, or this agent finds the context canceled: it listens and then looks, the
+// canceler changes the state and then looks at the word (context_node::cancel_one), all four in the one order of seq_cst.
+bool waiter::listen() noexcept {
+  target_->waiting = this;
+  // seq_cst: as said; its release hands `waiting` to the canceler
+  return phase(target_->word.fetch_or(listens, shim::order::seq_cst)) != claimed;
+}
+
+waiter* waiter::claim_listening(agent& a) noexcept {
+  std::uint32_t seen = a.word.load(shim::order::seq_cst);  // seq_cst: see listen()
+  while ((seen & listens) && (phase(seen) == pending || phase(seen) == held)) {
+    const bool refused = phase(seen) == held;
+    // acquire: pairs with listen(), for `waiting`; on failure the newer word may be one that listens, too
+    if (a.word.compare_exchange(seen, refused ? listens | missed : claim_of(was_canceled), shim::order::acquire,
+                                shim::order::acquire))
+      return refused ? nullptr : a.waiting;
+  }
+  return nullptr;
 }
 
 void waiter::wake() noexcept { make_runnable(*target_, false); }
 
 void waiter::rearm() noexcept {
-  word_.store(pending, shim::order::relaxed);  // relaxed: published by the lock under which it is linked again
+  target_->word.store(pending, shim::order::relaxed);  // relaxed: published by the lock under which it is linked
   outside_ = false;
 }
 
@@ -126,7 +158,7 @@ void waiter::may_be_ended_by(const wait_object& o) noexcept {
 }
 
 claim_token waiter::token() const noexcept {
-  return word_.load(shim::order::relaxed) >> 2;  // relaxed: the claim happened before the wake-up
+  return (target_->word.load(shim::order::relaxed) & ~listens) >> 2;  // relaxed: the claim happened before the wake-up
 }
 
 void wait_queue::linked(std::int64_t change) noexcept {
@@ -230,13 +262,21 @@ void yield_turn() noexcept {
   worker::leave(f, afterwards::requeue);
 }
 
-void spend_turn() noexcept {
+namespace {
+[[gnu::noinline]] void end_turn(agent& a) noexcept {
+  a.operations_left = agent::operations_a_turn;
+  if (!a.is_fiber) return;  // the kernel divides the time of threads
   if constexpr (detail::exploring) {
-    if (const world* in = this_world(); in && in->controlled_by) return;  // turns are the control's
+    if (a.lives_in && a.lives_in->controlled_by) return;  // turns are the control's
   }
-  worker* w = this_worker();
-  if (w && w->spend()) yield_turn();
+  yield_turn();
 }
+}  // namespace
+
+void spend_turn(agent& caller) noexcept {
+  if (--caller.operations_left <= 0) end_turn(caller);
+}
+void spend_turn() noexcept { spend_turn(this_agent()); }
 
 std::uint64_t wait_object::give_order() const noexcept {
   const std::uint64_t fresh = last_order.fetch_add(1, shim::order::relaxed) + 1;  // relaxed: only uniqueness matters

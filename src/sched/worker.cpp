@@ -7,6 +7,8 @@
 //     "made runnable" and "off its stack", a few instructions that do not depend on the taker.
 //  3. What follows the fiber and not the thread (exceptions in flight, errno) is saved by the fiber before it
 //     leaves and restored by the worker before it enters, so nobody touches a fiber that has left its stack.
+//  4. A fiber that ends goes back to the loop, on whose stack its stack is given back and its end is told. So does one
+//     whenever the loop has something to do: look at the shared sources at its turn, stop, search.
 #include "sched/worker.hpp"
 
 #include "base/futex.hpp"
@@ -69,6 +71,23 @@ bool worker::wait_ended(time_point deadline) noexcept {
   return true;
 }
 
+/// Whether the tail of the own ring is behind everything that is waiting, so that no fiber runs twice before another has
+/// run once.
+bool worker::yields_to_own_queue() const noexcept { return !runtime_.injected() && !left_to_its_fiber(); }
+
+/// f, which has left its stack, is about to run here.
+void worker::takes_up(fiber& f) noexcept {
+  f.saved_sp.store(nullptr, shim::order::relaxed);             // relaxed: only we hold the fiber
+  f.state.store(fiber_state::running, shim::order::relaxed);   // relaxed: for reports
+  ticks_.store(ticks() + 1, shim::order::relaxed);             // relaxed: owner-only writes, read as a hint
+  running_.store(&f, shim::order::relaxed);                    // relaxed: owner-only writes, read as a hint
+  f.operations_left = agent::operations_a_turn;
+  auto* exceptions = reinterpret_cast<exception_state*>(exceptions_);
+  exceptions->caught = f.caught_exceptions;
+  exceptions->uncaught = f.uncaught_exceptions;
+  *errno_ = f.saved_errno;
+}
+
 void worker::execute(fiber* f) noexcept {
   void* sp = f->saved_sp.load(shim::order::acquire);  // acquire: pairs with the store in runnel_switch
   if (!sp) {                                          // still leaving its stack elsewhere (invariant 2)
@@ -77,30 +96,24 @@ void worker::execute(fiber* f) noexcept {
     return;
   }
   if (f->state.load(shim::order::relaxed) == fiber_state::abandoned) return;  // relaxed: written while nobody ran
-  f->saved_sp.store(nullptr, shim::order::relaxed);                // relaxed: only we hold the fiber
-  f->state.store(fiber_state::running, shim::order::relaxed);      // relaxed: for reports
-  ticks_.store(ticks() + 1, shim::order::relaxed);                 // relaxed: owner-only writes, read as a hint
-  running_.store(f, shim::order::relaxed);                         // relaxed: owner-only writes, read as a hint
-  budget_ = operations_per_dispatch;
-  auto* exceptions = reinterpret_cast<exception_state*>(exceptions_);
-  exceptions->caught = f->caught_exceptions;
-  exceptions->uncaught = f->uncaught_exceptions;
-  *errno_ = f->saved_errno;
+  takes_up(*f);
+  from_loop_ = true;
   detail::sanitizer::before_switch(sanitizer_, f->sanitizer, false);
   runnel_switch(&loop_sp_, sp);
-  detail::sanitizer::context unused;
-  detail::sanitizer::after_switch(sanitizer_, unused);
-  // f may already run elsewhere; only when it said what to do with it is it still ours.
+  detail::sanitizer::after_switch(sanitizer_, sanitizer_, false);
+  // The one that has come back here, perhaps not the one that was sent out. It may already run elsewhere; only when it
+  // said what to do with it is it still ours.
+  f = running();
+  auto* exceptions = reinterpret_cast<exception_state*>(exceptions_);
   exceptions->caught = nullptr;
   exceptions->uncaught = 0;
   running_.store(nullptr, shim::order::relaxed);  // relaxed: as above
   const afterwards what = std::exchange(afterwards_, afterwards::nothing);
   if (what == afterwards::requeue) {
-    // Behind everything that is waiting, so that no fiber runs twice before another has run once.
-    if (runtime_.injected() || left_to_its_fiber()) {
-      runtime_.inject(f, f, 1);
-    } else {
+    if (yields_to_own_queue()) {
       push_tail(f);
+    } else {
+      runtime_.inject(f, f, 1);
     }
   } else if (what == afterwards::recycle) {
     job& done = *f->work;
@@ -111,21 +124,52 @@ void worker::execute(fiber* f) noexcept {
   }
 }
 
+/// Who can run after the present fiber without a look at anything but the own queue; null: that is for the loop.
+fiber* worker::successor() noexcept {
+  if (ticks() % fairness_interval == 0 || runtime_.stopping() || left_to_its_fiber()) return nullptr;
+  fiber* f = next_local();
+  if (!f || f == running()) return f;
+  // acquire: pairs with the store in runnel_switch
+  if (f->saved_sp.load(shim::order::acquire) && f->state.load(shim::order::relaxed) != fiber_state::abandoned)  // relaxed: as in execute()
+    return f;
+  push_tail(f);  // the loop knows what to do with it
+  return nullptr;
+}
+
 void worker::leave(fiber& f, afterwards what) noexcept {
   worker* w = this_worker();
+  fiber* next = nullptr;
+  if (what == afterwards::requeue && w->yields_to_own_queue()) {
+    w->push_tail(&f);
+    what = afterwards::nothing;
+  }
+  if (what == afterwards::nothing) next = w->successor();
+  if (next == &f) {  // it was woken, or nobody else wants to run
+    w->ticks_.store(w->ticks() + 1, shim::order::relaxed);       // relaxed: as in takes_up()
+    f.state.store(fiber_state::running, shim::order::relaxed);  // relaxed: for reports
+    f.operations_left = agent::operations_a_turn;
+    return;
+  }
   auto* exceptions = reinterpret_cast<exception_state*>(w->exceptions_);
   f.caught_exceptions = exceptions->caught;
   f.uncaught_exceptions = exceptions->uncaught;
   f.saved_errno = *w->errno_;
-  w->afterwards_ = what;
-  detail::sanitizer::before_switch(f.sanitizer, w->sanitizer_, what == afterwards::recycle);
-  runnel_switch(static_cast<void**>(const_cast<void*>(f.saved_sp.address())), w->loop_sp_);
-  detail::sanitizer::after_switch(f.sanitizer, this_worker()->sanitizer_of());  // perhaps another worker
+  void* to = w->loop_sp_;
+  if (next) {
+    to = next->saved_sp.load(shim::order::relaxed);  // relaxed: acquired by successor()
+    w->takes_up(*next);
+  } else {
+    w->afterwards_ = what;
+  }
+  w->from_loop_ = false;
+  detail::sanitizer::before_switch(f.sanitizer, next ? next->sanitizer : w->sanitizer_, what == afterwards::recycle);
+  runnel_switch(static_cast<void**>(const_cast<void*>(f.saved_sp.address())), to);
+  this_worker()->arrived(f.sanitizer);  // perhaps another worker
 }
 
 extern "C" void runnel_fiber_main(void* argument) noexcept {
   auto& f = *static_cast<fiber*>(argument);
-  detail::sanitizer::after_switch(f.sanitizer, this_worker()->sanitizer_of());
+  this_worker()->arrived(f.sanitizer);
   f.work->run(*f.work);
   worker::leave(f, afterwards::recycle);
   __builtin_unreachable();
@@ -133,7 +177,7 @@ extern "C" void runnel_fiber_main(void* argument) noexcept {
 
 void worker::push_next(fiber* f) noexcept {
   // A lone successor wakes nobody: this worker runs it within microseconds, a wake-up would cost more.
-  if (fiber* kicked = queue.exchange_next(f)) {
+  if (fiber* kicked = queue.put_next(f)) {
     push_tail(kicked);
     runtime_.idle.notify();
   }

@@ -1,4 +1,5 @@
-// A worker: one thread that runs fibers. All its work flows through find_work() -> execute().
+// A worker: one thread that runs fibers. Its work flows through find_work() -> execute(); while there is more in its own
+// queue, a fiber that parks or yields switches to the next one directly.
 #pragma once
 
 #include "base/last_errno.hpp"
@@ -16,7 +17,6 @@ class worker {
  public:
   static constexpr std::uint32_t fairness_interval = 61;  ///< dispatches between looks at the shared sources
   static constexpr std::uint32_t next_in_a_row = 3;       ///< run-next dispatches before the ring has its turn
-  static constexpr std::int32_t operations_per_dispatch = 128;
 
   worker(runtime& owner, unsigned index) noexcept : runtime_(owner), index_(index) {}
 
@@ -26,10 +26,8 @@ class worker {
   // On this worker's thread.
   void push_next(fiber* f) noexcept;  ///< f runs next here; who stood there goes to the tail
   void push_tail(fiber* f) noexcept;
-  /// Leaves the running fiber's stack for the loop; returns when the fiber is resumed, perhaps elsewhere.
+  /// Leaves the running fiber's stack for the next fiber or the loop; returns when the fiber is resumed, perhaps elsewhere.
   static void leave(fiber& f, afterwards what) noexcept;
-  /// Counts one operation against the running fiber's turn; true when the turn is over.
-  bool spend() noexcept { return running() && --budget_ <= 0; }
 
   // From any thread.
   fiber* running() const noexcept {
@@ -53,7 +51,8 @@ class worker {
   /// Ends this worker's sleep, or the next one. Only for one that was taken from the idle set.
   void wake() noexcept;
   unsigned index() const noexcept { return index_; }
-  detail::sanitizer::context& sanitizer_of() noexcept { return sanitizer_; }
+  /// On the stack of `self`, right after it was switched to.
+  void arrived(detail::sanitizer::context& self) noexcept { detail::sanitizer::after_switch(self, sanitizer_, from_loop_); }
 
   run_queue queue;
   fiber_cache fibers;  ///< own thread
@@ -78,6 +77,9 @@ class worker {
   bool go_idle() noexcept;
   void sleep() noexcept;
   void execute(fiber* f) noexcept;
+  fiber* successor() noexcept;
+  bool yields_to_own_queue() const noexcept;
+  void takes_up(fiber& f) noexcept;
 
   // The sleep word: awake, notified (a wake-up is pending), asleep in the futex, asleep in the poller.
   static constexpr std::uint32_t awake = 0, notified = 1, in_futex = 2, in_poller = 3;
@@ -88,10 +90,10 @@ class worker {
   const unsigned index_;
   void* loop_sp_ = nullptr;
   detail::sanitizer::context sanitizer_;
+  bool from_loop_ = true;  ///< the last switch left the loop's stack
   void** exceptions_ = nullptr;  ///< this thread's __cxa_eh_globals
   int* errno_ = nullptr;
   afterwards afterwards_ = afterwards::nothing;
-  std::int32_t budget_ = 0;
   std::uint32_t next_run_ = 0;
   shim::atomic<fiber*> running_{nullptr};
   shim::atomic<std::uint32_t> ticks_{0};

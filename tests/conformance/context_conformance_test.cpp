@@ -120,8 +120,12 @@ TEST_P(context_conformance, context_04_each_deadline_ends_its_context_and_the_ea
       EXPECT_TRUE(past.ctx.is_canceled());
       EXPECT_TRUE(by_deadline(past.ctx));
     }
-    auto past_wall = derive_deadline(context::current(), std::chrono::system_clock::now() - 1s);
-    EXPECT_TRUE(by_deadline(past_wall.ctx));
+    for (const auto t : {std::chrono::system_clock::now() - 1s, std::chrono::system_clock::time_point::min()}) {
+      auto past_wall = derive_deadline(context::current(), t);
+      EXPECT_TRUE(by_deadline(past_wall.ctx));
+    }
+    auto endless = derive_deadline(context::current(), std::chrono::system_clock::time_point::max());
+    EXPECT_FALSE(endless.ctx.is_canceled());
   });
 }
 

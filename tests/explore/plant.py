@@ -17,12 +17,13 @@ BUGS = {
         "    take_front(optional);\n"),
     # A sender that the close has found waiting takes its value for delivered.
     "close_looks_like_delivery": (
-        "        n->note = saw_close;\n",
-        "        n->note = q == &senders_ ? completed : saw_close;\n"),
+        "        granted(*n, saw_close, woken);\n",
+        "        granted(*n, q == &senders_ ? completed : saw_close, woken);\n"),
     # A receiver that has its value, and is canceled before it runs, throws the value away.
     "cancellation_after_the_hand_over": (
-        "    if (t == sched::granted) return c->finish_receive(n);\n",
-        "    if (t == sched::granted) check_canceled(how.extra);\n    if (t == sched::granted) return c->finish_receive(n);\n"),
+        "    if (t == sched::granted) return channel_core::finish_receive(c, n);\n",
+        "    if (t == sched::granted) check_canceled(how.extra);\n"
+        "    if (t == sched::granted) return channel_core::finish_receive(c, n);\n"),
 }
 
 bug, source, target = sys.argv[1:]

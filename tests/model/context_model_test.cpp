@@ -147,4 +147,118 @@ TEST(context, the_deadline_and_a_cancellation_end_it_once) {
   }));
 }
 
+/// Something that is given once, to who waits for it under the ambient context.
+struct gift {
+  runnel::detail::raw_lock lock;
+  runnel::sched::wait_queue queue;
+  bool given = false;
+
+  void give() {
+    runnel::sched::wake_list woken;
+    {
+      const runnel::detail::raw_guard hold(lock);
+      if (auto* n = queue.claim_front()) {
+        woken.push(*n->owner);
+      } else {
+        given = true;
+      }
+    }
+    woken.wake_all();
+  }
+  runnel::sched::claim_token take() {
+    runnel::sched::waiter w;
+    runnel::sched::wait_node n(w);
+    {
+      const runnel::detail::raw_guard hold(lock);
+      if (std::exchange(given, false)) return runnel::sched::granted;
+      queue.push_back(n);
+    }
+    const auto t = runnel::detail::wait(w, runnel::sched::wait_reason::mutex_lock, this);
+    const runnel::detail::raw_guard hold(lock);
+    queue.remove(n);
+    return t;
+  }
+};
+
+TEST(context, a_wait_under_it_is_ended_by_its_cancellation) {
+  expect_passes(explore(bounds{3, 3}, [] {
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    model::thread canceler([&] { d.cancel.cancel(); });
+    const runnel::context_scope scope(d.ctx);
+    gift never;
+    check(never.take() == runnel::sched::was_canceled, "canceled");
+  }));
+}
+
+TEST(context, a_later_wait_under_it_is_ended_by_its_cancellation) {
+  expect_passes(explore(bounds{2, 2}, [] {
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    gift first, never;
+    model::thread other([&] {
+      first.give();
+      d.cancel.cancel();
+    });
+    const runnel::context_scope scope(d.ctx);
+    const auto t = first.take();
+    check(t == runnel::sched::granted || t == runnel::sched::was_canceled, "ended");
+    check(never.take() == runnel::sched::was_canceled, "canceled");
+  }));
+}
+
+TEST(context, a_grant_and_a_cancellation_end_a_wait_under_it_once) {
+  expect_passes(explore(bounds{2, 2}, [] {
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    gift g;
+    model::thread giver([&] { g.give(); });
+    model::thread canceler([&] { d.cancel.cancel(); });
+    runnel::sched::claim_token t;
+    {
+      const runnel::context_scope scope(d.ctx);
+      t = g.take();
+    }
+    giver.join(), canceler.join();
+    check(g.given == (t == runnel::sched::was_canceled), "given once");
+  }));
+}
+
+TEST(context, a_listener_that_waits_under_a_shield_is_left_alone) {
+  expect_passes(explore(bounds{2, 2}, [] {
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    gift first, second;
+    model::thread canceler([&] { d.cancel.cancel(); });
+    const runnel::context_scope scope(d.ctx);
+    model::thread giver([&] {
+      first.give();
+      second.give();
+    });
+    static_cast<void>(first.take());
+    {
+      const runnel::cancel_shield shield;
+      check(second.take() == runnel::sched::granted, "granted");
+    }
+  }));
+}
+
+TEST(context, the_end_of_a_scope_and_its_cancellation) {
+  expect_passes(explore(bounds{2, 2}, [] {
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    gift inside, outside;
+    model::thread canceler([&] { d.cancel.cancel(); });
+    model::thread giver([&] {
+      inside.give();
+      outside.give();
+    });
+    {
+      const runnel::context_scope scope(d.ctx);
+      static_cast<void>(inside.take());
+    }
+    check(outside.take() == runnel::sched::granted, "granted");
+  }));
+}
+
 }  // namespace

@@ -40,6 +40,13 @@ class duration {
   template <class Rep, class Period>
   constexpr duration(std::chrono::duration<Rep, Period> d) noexcept : ns_(clamp(d)) {}
 
+  /// From one instant of a clock to another.
+  template <class Clock, class From, class To>
+  static constexpr duration between(std::chrono::time_point<Clock, From> from, std::chrono::time_point<Clock, To> to) noexcept {
+    using exact = std::chrono::duration<long double, std::nano>;  // 64 bits of mantissa, and no overflow
+    return exact(to.time_since_epoch()) - exact(from.time_since_epoch());
+  }
+
   constexpr std::chrono::nanoseconds nanoseconds() const noexcept { return ns_; }
 
   /// `from` plus this length, clamped to `never`.

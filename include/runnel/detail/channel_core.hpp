@@ -24,6 +24,7 @@ struct element_ops {
   bool nothrow_move;
   void (*construct)(void* cell, void* value);    ///< move-constructs *value into raw memory
   void (*deliver)(void* optional, void* value);  ///< emplaces the moved *value into a std::optional<T>
+  void (*take)(void* optional, void* cell);      ///< the same, and destroys *cell
   void (*destroy)(void* cell) noexcept;
 };
 
@@ -41,11 +42,15 @@ struct element_ops_of {
       o.emplace();
     }
   }
+  static void take(void* optional, void* cell) {
+    deliver(optional, cell);
+    destroy(cell);
+  }
   static void destroy(void* cell) noexcept {
     if constexpr (stored) static_cast<T*>(cell)->~T();
   }
   static constexpr element_ops ops{stored ? sizeof(T) : 0, alignof(T), std::is_nothrow_move_constructible_v<T>,
-                                   &construct, &deliver, &destroy};
+                                   &construct, &deliver, &take, &destroy};
 };
 
 class channel_core;

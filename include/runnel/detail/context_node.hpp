@@ -6,7 +6,9 @@
 //     try_add_ref() has succeeded there.
 //  2. state_ leaves `live` once, under the lock, after cause_ and origin_ are written (release); who has seen it
 //     changed (acquire) may read them without the lock.
-//  3. A canceled node has no children, watchers or hooks, and gets none.
+//  3. A canceled node has no children, listeners, watchers or hooks, and gets none.
+//  4. A listener is an agent that has waited with this node as its ambient context and may do so again. It stands here from
+//     its first such wait until the scope, or the fiber, that has the node as its ambient context ends.
 // Lock order: one node at a time.
 #pragma once
 
@@ -16,6 +18,10 @@
 
 #include <exception>
 #include <memory>
+
+namespace runnel::inline RUNNEL_ABI::sched {
+struct listener_tag;
+}
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
@@ -77,6 +83,13 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag> {
   node_extension* attach(std::unique_ptr<node_extension> e) noexcept;
 
   // For select and wait(): under `lock`.
+  /// Makes a its listener; one that stays where it is while a waits under it again and again.
+  void let_listen(sched::agent& a) noexcept;
+  /// Ends that. The node's memory is still there.
+  static void stop_listening(sched::agent& a) noexcept;
+  /// Ends w, which belongs to a listener, at a cancellation from now on. True: it is canceled already, and w was ended.
+  bool ends_listening(sched::waiter& w) noexcept;
+
   void watch(sched::wait_node& n) noexcept { watchers_.push_back(n); }
   void unwatch(sched::wait_node& n) noexcept { watchers_.remove(n); }
 
@@ -112,6 +125,7 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag> {
   shim::atomic<bool> has_timer_{false};
   shim::atomic<node_extension*> extension_{nullptr};
   intrusive_list<context_node, sibling_tag> children_;
+  intrusive_list<sched::agent, sched::listener_tag> listeners_;
   sched::wait_queue watchers_;
   intrusive_list<cancel_hook, hook_tag> hooks_;
 };

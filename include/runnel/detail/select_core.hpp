@@ -22,14 +22,17 @@ class select_case {
   virtual void dequeue(sched::wait_node&) noexcept {}
   /// The parked select was ended by this case. Without the lock.
   virtual void finish(sched::wait_node&) {}
-  /// Keeps the object for the length of a wait. Without the lock.
-  virtual void hold() noexcept {}
-  virtual void let_go() noexcept {}
+  /// Keeps the object from the beginning of a wait until returned(), or until this case has ended the wait.
+  virtual void expect_return() noexcept {}
+  /// True: the object is to be destroyed by destroy_object(), without the lock.
+  virtual bool returned() noexcept { return false; }
+  virtual void destroy_object() noexcept {}
   /// When the case becomes ready by time.
   virtual time_point deadline() const noexcept { return never; }
 
   bool enabled = true;
   bool otherwise = false;
+  bool gone = false;  ///< its object is to be destroyed
   sched::wait_node node;
 
  protected:
@@ -49,8 +52,9 @@ class receive_case_core : public select_case {
   void enqueue(sched::wait_node&) final;
   void dequeue(sched::wait_node&) noexcept final;
   void finish(sched::wait_node&) final;
-  void hold() noexcept final;
-  void let_go() noexcept final;
+  void expect_return() noexcept final;
+  bool returned() noexcept final;
+  void destroy_object() noexcept final;
 
  protected:
   channel_core* core_ = nullptr;
@@ -66,8 +70,9 @@ class send_case_core : public select_case {
   void enqueue(sched::wait_node&) final;
   void dequeue(sched::wait_node&) noexcept final;
   void finish(sched::wait_node&) final;
-  void hold() noexcept final;
-  void let_go() noexcept final;
+  void expect_return() noexcept final;
+  bool returned() noexcept final;
+  void destroy_object() noexcept final;
 
  protected:
   channel_core* core_ = nullptr;

@@ -13,6 +13,10 @@
 //  2. After a successful claim the claimer may release the lock and still use waiter and node until wake().
 //  3. A waiter can be *held* for a moment (an element's move may throw): held waiters refuse claims but
 //     remember that one was missed; revert() then ends the wait with `retry`.
+//  4. The ambient context is not waited for anew each time: its node knows the agents that wait under it, for as long as
+//     they do (src/context.cpp). It ends the wait of an agent that listens() at that moment, under the node's lock: an
+//     agent stops listening to a node under that lock, so whatever wait is found listening is one under that node.
+//     That is why the word, and the way from it to the frame, stand in the agent, whose memory is never freed.
 //
 // No lost wake-up: the condition is tested and the node linked under the object's lock, and every change of the
 // condition takes the same lock before it looks for nodes. park() cannot miss wake(), because a fiber that is made
@@ -36,9 +40,9 @@ struct wait_object;
 /// What ended a wait: a number chosen by the one who registered the node (a select case's index), or one of these.
 using claim_token = std::uint32_t;
 inline constexpr claim_token granted = 0;
-inline constexpr claim_token timed_out = 0x3fff'fff0;
-inline constexpr claim_token was_canceled = 0x3fff'fff1;
-inline constexpr claim_token retry = 0x3fff'fff2;
+inline constexpr claim_token timed_out = 0x1fff'fff0;
+inline constexpr claim_token was_canceled = 0x1fff'fff1;
+inline constexpr claim_token retry = 0x1fff'fff2;
 
 /// Why a fiber or thread waits: what reports print. `names` in src/sched/waiter.cpp follows this order.
 enum class wait_reason : std::uint8_t {
@@ -48,10 +52,12 @@ enum class wait_reason : std::uint8_t {
 };
 const char* to_string(wait_reason) noexcept;
 
+/// One at a time for each fiber or thread.
 class waiter {
  public:
   /// Belongs to the calling fiber or thread.
   waiter() noexcept;
+  explicit waiter(agent& caller) noexcept;
   waiter(const waiter&) = delete;
   waiter& operator=(const waiter&) = delete;
 
@@ -67,6 +73,10 @@ class waiter {
   void wake() noexcept;
   /// Makes it ready for another wait, after one that has ended and been unlinked everywhere.
   void rearm() noexcept;
+  /// From now on listeners' claims end this wait too. False: it has ended already.
+  bool listen() noexcept;
+  /// The wait of `a` if it was listening, and is now claimed with `was_canceled`; else null.
+  static waiter* claim_listening(agent& a) noexcept;
   /// The token of the claim; only after park() has returned.
   claim_token token() const noexcept;
   /// This wait may be ended by o. Under its lock, or before it is known there; only bubbles take notice.
@@ -78,7 +88,6 @@ class waiter {
   bool try_change(std::uint32_t to) noexcept;
   friend class wake_list;
   friend claim_token park(waiter&, wait_reason, const void*, time_point) noexcept;
-  shim::atomic<std::uint32_t> word_{0};
   agent* target_;
   bool outside_ = false;  ///< waiting for it lets no virtual time pass
   waiter* next_to_wake_ = nullptr;
@@ -155,6 +164,8 @@ void yield_turn() noexcept;
 /// Counts one completed operation against the caller's turn; yields when the turn is used up, so that a loop over
 /// operations that are always ready does not keep a worker for itself.
 void spend_turn() noexcept;
+/// The same for a caller that knows itself.
+void spend_turn(agent& caller) noexcept;
 
 /// The number of the caller's bubble; 0 outside of every bubble.
 std::uint32_t number_of_this_world() noexcept;

@@ -44,6 +44,8 @@ constexpr int eventfd_number = 100;
 struct own_state {
   sched::worker* worker = nullptr;
   bool on_fiber = false;
+  void* loop_sp = nullptr;
+  void* next_fiber = nullptr;  // to be switched to directly
   runnel::shim::atomic<void*>* left = nullptr;
   void* left_sp = nullptr;
   void* exceptions[2] = {};
@@ -114,6 +116,12 @@ OUTSIDE static void begin(unsigned n) noexcept {
   kicks = 0;
   if (n > 4) std::abort();
   // An execution that was given up has left these as they were.
+  for (sched::thread_agent& t : agents) {
+    t.ambient = t.listens_to = nullptr;
+    t.innermost = nullptr;
+    t.shields = 0;
+    static_cast<runnel::detail::list_hook<sched::listener_tag>&>(t) = {};
+  }
   the_runtime.*member(first_injected{}) = the_runtime.*member(last_injected{}) = nullptr;
   the_runtime.idle.*member(first_idle{}) = nullptr;
   forget_timers();
@@ -176,27 +184,39 @@ test_fiber::test_fiber(void (*f)(void*), void* argument) noexcept : f_(f), argum
 
 // ---- the switch ------------------------------------------------------------------------------------------------
 
-// The store of the stack pointer is the last access to the old stack, with release order. Here it is made on the new
-// stack, right after the switch: nothing lies between the two.
+// The store of the stack pointer is the last access to the old stack, with release order. Here it is made on the loop's
+// stack, on the way to the loop or to the next fiber: nothing lies between the two.
 extern "C" OUTSIDE void runnel_switch(void** save, void* next) noexcept {
   own_state& me = mine();
   if (me.on_fiber) {
-    me.on_fiber = false;
     me.left = reinterpret_cast<runnel::shim::atomic<void*>*>(save);
-    runnel_raw_switch(&me.left_sp, next);
+    me.next_fiber = next == me.loop_sp ? nullptr : next;
+    runnel_raw_switch(&me.left_sp, me.loop_sp);
     return;  // on whichever thread resumes the fiber
   }
-  me.on_fiber = true;
-  runnel_raw_switch(save, next);
+  for (me.next_fiber = next; me.next_fiber;) {
+    me.on_fiber = true;
+    void* const to = std::exchange(me.next_fiber, nullptr);
+    runnel_raw_switch(&me.loop_sp, to);
+    *save = me.loop_sp;
+    me.on_fiber = false;
 #if defined(RUNNEL_ASAN)  // the checker may switch at the store, so the switch that brought us here must be over by then
-  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
-  me.left->store(me.left_sp, order::release);  // release: pairs with the load in worker::execute()
-#if defined(RUNNEL_ASAN)  // which the caller ends once more
-  void* none = nullptr;
-  const model::detail::thread_record& here = model::detail::execution::instance().self();
-  __sanitizer_start_switch_fiber(&none, here.stack, model::detail::stack_bytes);
+    me.left->store(me.left_sp, order::release);  // release: pairs with the load in worker::execute()
+#if defined(RUNNEL_ASAN)  // which the one that is switched to ends once more
+    void* none = nullptr;
+    const model::detail::thread_record& here = model::detail::execution::instance().self();
+    const std::byte* bottom = here.stack;
+    std::size_t size = model::detail::stack_bytes;
+    if (me.next_fiber) {
+      const auto offset = static_cast<std::byte*>(me.next_fiber) - stack_memory[0];
+      bottom = stack_memory[static_cast<std::size_t>(offset) / stack_size];
+      size = stack_size;
+    }
+    __sanitizer_start_switch_fiber(&none, bottom, size);
 #endif
+  }
 }
 
 extern "C" int sched_yield() noexcept {

@@ -215,7 +215,7 @@ unsigned execution::add_thread(void (*f)(void*), void* argument) {
 void execution::enter() noexcept {
   execution& e = instance();
   thread_record& r = e.self();
-  sanitizer::after_switch(r.sanitizer, e.left_->sanitizer);
+  sanitizer::after_switch(r.sanitizer, e.left_->sanitizer, true);
   e.inside = false;
   r.f(r.argument);
   e.inside = true;
@@ -233,7 +233,7 @@ void execution::switch_raw(thread_record* from, thread_record* to, bool last) {
   left_ = from;
   sanitizer::before_switch(from->sanitizer, to->sanitizer, last);
   runnel_switch(&from->sp, to->sp);
-  sanitizer::after_switch(from->sanitizer, left_->sanitizer);
+  sanitizer::after_switch(from->sanitizer, left_->sanitizer, true);
 }
 
 void execution::switch_to(unsigned t) {
