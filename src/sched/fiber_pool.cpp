@@ -192,7 +192,7 @@ void start_fiber(fiber* f, job& work) noexcept {
   f->saved_sp.store(detail::prepare_stack(f->stack_top - colour, f), shim::order::relaxed);
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
   if (f->lives_in && !f->lives_in->member_starts(*f)) return;
-  runtime::instance().schedule(f);
+  runtime::instance().schedule_new(f);
 }
 
 void release_fiber(fiber* f) noexcept {

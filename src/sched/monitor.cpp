@@ -91,7 +91,7 @@ bool look_at(worker& w, runtime& r, time_point now) {
       if (fiber* next = w.queue.exchange_next(nullptr)) r.inject(next, next, 1);
       moved = true;
     }
-    if (moved || !w.queue.empty()) r.idle.notify();
+    if (moved || !w.queue.empty() || !w.spawned.empty()) r.idle.notify();
   }
   const auto limit = std::chrono::nanoseconds(hog_limit_ns.load(shim::order::relaxed));  // relaxed: a setting
   if (!w.reported && now - w.since >= limit) {

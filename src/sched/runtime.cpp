@@ -165,6 +165,16 @@ void runtime::schedule(fiber* f) noexcept {
   idle.notify();
 }
 
+void runtime::schedule_new(fiber* f) noexcept {
+  worker* w = this_worker();
+  if (w && !w->left_to_its_fiber()) {
+    w->push_new(f);
+    return;
+  }
+  inject(f, f, 1);
+  idle.notify();
+}
+
 void runtime::schedule_last(fiber* f) noexcept {
   if (f->state.load(shim::order::relaxed) == fiber_state::abandoned) return;  // relaxed: as above
   f->state.store(fiber_state::runnable, shim::order::relaxed);                // relaxed: for reports
@@ -211,7 +221,7 @@ bool runtime::refill(worker& into) noexcept {
 bool runtime::work_visible() noexcept {
   if (injected()) return true;
   for (unsigned i = 0; i < count_; ++i)
-    if (!workers_[i]->queue.empty()) return true;
+    if (!workers_[i]->queue.empty() || !workers_[i]->spawned.empty()) return true;
   const time_point timer = next_timer();
   return timer != never && timer <= steady_clock::now();
 }

@@ -25,6 +25,7 @@
 #include <cxxabi.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace runnel::inline RUNNEL_ABI::sched {
@@ -196,6 +197,32 @@ void worker::push_tail(fiber* f) noexcept {
   }
 }
 
+void worker::push_new(fiber* f) noexcept {
+  while (!spawned.push(f)) {  // the older half goes where all find it
+    fiber* first = nullptr;
+    fiber* last = nullptr;
+    std::uint32_t n = 0;
+    for (; n < spawn_deque::capacity / 2; ++n) {
+      fiber* oldest = spawned.steal();
+      if (!oldest) break;
+      (last ? last->next : first) = oldest;
+      last = oldest;
+    }
+    if (last) runtime_.inject(first, last, n);
+  }
+  // As in push_next(): the first one of its kind is begun here within microseconds.
+  if (spawned.size() > 1) runtime_.idle.notify();
+}
+
+/// A fiber that has not begun yet, or null.
+fiber* worker::next_new() noexcept {
+  if (spawned.empty() || (new_run_ >= new_in_a_row && !queue.empty())) return nullptr;
+  // The newest; at its turn the oldest, which would wait for ever behind a chain of fibers that each start the next.
+  fiber* f = ticks() % fairness_interval == 0 ? spawned.steal() : spawned.pop();
+  if (f) ++new_run_;
+  return f;
+}
+
 fiber* worker::next_local() noexcept {
   if (next_run_ < next_in_a_row) {
     if (queue.has_next()) {
@@ -208,6 +235,9 @@ fiber* worker::next_local() noexcept {
     if (fiber* f = queue.exchange_next(nullptr)) push_tail(f);
   }
   next_run_ = 0;
+  // New ones first, so that whoever yields is behind them.
+  if (fiber* f = next_new()) return f;
+  new_run_ = 0;
   return queue.pop();
 }
 
@@ -224,7 +254,9 @@ fiber* worker::steal() noexcept {
     for (unsigned i = 0; i < n; ++i) {
       worker& victim = runtime_.at((start + i) % n);
       if (&victim == this) continue;
-      if (fiber* f = queue.steal_from(victim.queue)) {
+      fiber* f = queue.steal_from(victim.queue);
+      if (!f) f = steal_new(victim);
+      if (f) {
         steals_.store(steals() + 1, shim::order::relaxed);  // relaxed: owner-only statistic
         return f;
       }
@@ -233,6 +265,19 @@ fiber* worker::steal() noexcept {
     shim::spin_pause();
   }
   return nullptr;
+}
+
+/// Moves some of the victim's fibers that have not begun here, the oldest ones, and returns one of them, or null. The own
+/// deque is empty.
+fiber* worker::steal_new(worker& victim) noexcept {
+  fiber* f = victim.spawned.steal();
+  for (std::uint64_t n = std::min<std::uint64_t>(victim.spawned.size() / 2, most_stolen); f && n > 0; --n) {
+    fiber* next = victim.spawned.steal();
+    if (!next) break;
+    spawned.push(f);
+    f = next;
+  }
+  return f;
 }
 
 /// To be called with the fiber that ended a search.

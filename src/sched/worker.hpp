@@ -5,6 +5,7 @@
 #include "base/last_errno.hpp"
 #include "sched/fiber_pool.hpp"
 #include "sched/run_queue.hpp"
+#include "sched/spawn_deque.hpp"
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
@@ -16,7 +17,9 @@ enum class afterwards : std::uint8_t { nothing, requeue, recycle };
 class worker {
  public:
   static constexpr std::uint32_t fairness_interval = 61;  ///< dispatches between looks at the shared sources
-  static constexpr std::uint32_t next_in_a_row = 3;       ///< run-next dispatches before the ring has its turn
+  static constexpr std::uint32_t next_in_a_row = 3;       ///< run-next dispatches before the others have their turn
+  static constexpr std::uint64_t most_stolen = spawn_deque::capacity / 4;  ///< of one victim's new fibers at a time
+  static constexpr std::uint32_t new_in_a_row = 4 * run_queue::capacity;  ///< new fibers before the ring has its turn
 
   worker(runtime& owner, unsigned index) noexcept : runtime_(owner), index_(index) {}
 
@@ -26,6 +29,7 @@ class worker {
   // On this worker's thread.
   void push_next(fiber* f) noexcept;  ///< f runs next here; who stood there goes to the tail
   void push_tail(fiber* f) noexcept;
+  void push_new(fiber* f) noexcept;  ///< f has not begun yet; the newest begins first
   /// Leaves the running fiber's stack for the next fiber or the loop; returns when the fiber is resumed, perhaps elsewhere.
   static void leave(fiber& f, afterwards what) noexcept;
 
@@ -55,6 +59,7 @@ class worker {
   void arrived(detail::sanitizer::context& self) noexcept { detail::sanitizer::after_switch(self, sanitizer_, from_loop_); }
 
   run_queue queue;
+  spawn_deque spawned;
   fiber_cache fibers;  ///< own thread
 
   // Under the idle set's lock.
@@ -71,7 +76,9 @@ class worker {
  private:
   fiber* find_work() noexcept;
   fiber* next_local() noexcept;
+  fiber* next_new() noexcept;
   fiber* steal() noexcept;
+  fiber* steal_new(worker& victim) noexcept;
   fiber* found(fiber* f) noexcept;
   void poll_shared() noexcept;
   bool go_idle() noexcept;
@@ -95,6 +102,7 @@ class worker {
   int* errno_ = nullptr;
   afterwards afterwards_ = afterwards::nothing;
   std::uint32_t next_run_ = 0;
+  std::uint32_t new_run_ = 0;
   shim::atomic<fiber*> running_{nullptr};
   shim::atomic<std::uint32_t> ticks_{0};
   shim::atomic<std::uint64_t> steals_{0};

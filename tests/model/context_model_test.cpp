@@ -207,6 +207,19 @@ TEST(context, a_later_wait_under_it_is_ended_by_its_cancellation) {
   }));
 }
 
+TEST(context, a_cancellation_that_looks_at_one_wait_may_end_the_next) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w;
+    derived_context d = derive_cancel(context::background());
+    gift first, never;
+    model::thread giver([&] { first.give(); });
+    const runnel::context_scope scope(d.ctx);
+    model::thread canceler([&] { d.cancel.cancel(); });
+    static_cast<void>(first.take());
+    check(never.take() == runnel::sched::was_canceled, "canceled");
+  }));
+}
+
 TEST(context, a_grant_and_a_cancellation_end_a_wait_under_it_once) {
   expect_passes(explore(bounds{2, 2}, [] {
     around::world w;

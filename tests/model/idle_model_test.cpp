@@ -237,6 +237,83 @@ TEST(idle, a_fiber_is_resumed_by_another_worker_only_when_it_has_left_its_stack)
   }));
 }
 
+TEST(idle, a_fiber_that_yields_switches_to_one_that_has_left_its_stack_elsewhere) {
+  expect_passes(explore(bounds{1, 1}, [] {
+    around::world w(2);
+    runnel::sched::waiter* mine = nullptr;
+    runnel::shim::atomic<int> ready(0);
+    auto sleeper_body = [&] {
+      int on_the_stack = 1;
+      runnel::sched::waiter here;
+      mine = &here;
+      ready.store(1, runnel::shim::order::release);  // release: publishes the waiter
+      check(runnel::sched::park(here, runnel::sched::wait_reason::sleep, nullptr) == runnel::sched::granted, "granted");
+      ++on_the_stack;
+      check(on_the_stack == 2, "another's stack");
+    };
+    around::test_fiber sleeper(sleeper_body);
+    auto waker_body = [&] {
+      // acquire: pairs with the release above
+      while (ready.load(runnel::shim::order::acquire) == 0) runnel::shim::spin_pause();
+      check(mine->try_claim(runnel::sched::granted), "nobody else claims it");
+      mine->wake();
+      runnel::sched::yield_turn();
+    };
+    around::test_fiber waker(waker_body);
+    check(w.worker(0).queue.push(&sleeper) && w.worker(1).queue.push(&waker), "full");
+    model::thread first([&] { w.worker(0).main(); });
+    model::thread second([&] { w.worker(1).main(); });
+    model::wait_until([&] { return sleeper.ended() && waker.ended(); });
+    w.stop();
+  }));
+}
+
+TEST(idle, fibers_that_yield_to_each_other_all_end) {
+  expect_passes(explore(bounds{1, 1}, [] {
+    around::world w(2);
+    int rounds[2] = {};
+    auto first_body = [&] {
+      for (int i = 0; i < 2; ++i) ++rounds[0], runnel::sched::yield_turn();
+    };
+    auto second_body = [&] {
+      for (int i = 0; i < 2; ++i) ++rounds[1], runnel::sched::yield_turn();
+    };
+    around::test_fiber f(first_body), g(second_body);
+    check(w.worker(0).queue.push(&f) && w.worker(0).queue.push(&g), "full");
+    model::thread first([&] { w.worker(0).main(); });
+    model::thread second([&] { w.worker(1).main(); });
+    model::wait_until([&] { return f.ended() && g.ended(); });
+    w.stop();
+    check(rounds[0] == 2 && rounds[1] == 2, "all rounds");
+  }));
+}
+
+TEST(idle, of_two_new_fibers_another_worker_is_told) {
+  expect_passes(explore(bounds{1, 0}, [] {
+    around::world w(2);
+    runnel::shim::atomic<int> ran(0);
+    int given = 0;
+    auto body = [&] {
+      check(given == 1, "begun before it was given");
+      ran.fetch_add(1, runnel::shim::order::release);  // release: pairs with the parent's look
+    };
+    around::test_fiber f(body), g(body);
+    auto parent_body = [&] {
+      given = 1;
+      w.runtime().schedule_new(&f);
+      w.runtime().schedule_new(&g);
+      // Keeps its worker until both have run elsewhere. acquire: pairs with the release above
+      while (ran.load(runnel::shim::order::acquire) != 2) runnel::shim::spin_pause();
+    };
+    around::test_fiber parent(parent_body);
+    check(w.worker(0).queue.push(&parent), "full");
+    model::thread first([&] { w.worker(0).main(); });
+    model::thread second([&] { w.worker(1).main(); });
+    model::wait_until([&] { return parent.ended(); });
+    w.stop();
+  }));
+}
+
 TEST(idle, two_producers_and_one_worker) {
   expect_passes(explore(bounds{2, 1}, [] {
     around::world w(1);

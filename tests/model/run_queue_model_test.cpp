@@ -1,9 +1,8 @@
 // The worker's ring and its run-next slot: every fiber is taken exactly once, by one who sees what it was given.
 #include "checker/expect.hpp"
+#include "given_fibers.hpp"
 
 #include "sched/run_queue.hpp"
-
-#include <array>
 
 namespace {
 
@@ -11,39 +10,13 @@ using model::bounds;
 using model::check;
 using model::expect_passes;
 using model::explore;
+using model::given_fibers;
 using runnel::sched::fiber;
 using runnel::sched::run_queue;
 
-/// Fibers with something plain that who puts them writes, and who takes them reads.
-template <int N>
-struct fibers {
-  std::array<fiber, N> all;
-  std::array<int, N> given{};
-  std::array<int, N> taken{};
-
-  fiber* give(int i) {
-    given[static_cast<std::size_t>(i)] = i + 1;
-    return &all[static_cast<std::size_t>(i)];
-  }
-  void take(fiber* f) {
-    if (!f) return;
-    const auto i = static_cast<std::size_t>(f - all.data());
-    check(i < N, "not a fiber of ours");
-    check(given[i] == static_cast<int>(i) + 1, "taken before it was given");
-    check(++taken[i] == 1, "taken twice");
-  }
-  void drain(run_queue& q) {
-    while (fiber* f = q.pop()) take(f);
-  }
-  /// At the end, on the thread that has joined the others.
-  void check_all(int put) {
-    for (int i = 0; i < put; ++i) check(taken[static_cast<std::size_t>(i)] == 1, "lost");
-  }
-};
-
 TEST(run_queue, owner_and_thief_share_without_loss) {
   expect_passes(explore(bounds{3, 2}, [] {
-    fibers<3> f;
+    given_fibers<3> f;
     run_queue mine, thiefs;
     model::thread thief([&] {
       f.take(thiefs.steal_from(mine));
@@ -59,7 +32,7 @@ TEST(run_queue, owner_and_thief_share_without_loss) {
 
 TEST(run_queue, a_slot_is_used_again_while_a_thief_copies) {
   expect_passes(explore(bounds{3, 2}, [] {
-    fibers<7> f;
+    given_fibers<7> f;
     run_queue mine, thiefs;
     for (int i = 0; i < 4; ++i) check(mine.push(f.give(i)), "full");
     model::thread thief([&] {
@@ -79,7 +52,7 @@ TEST(run_queue, a_slot_is_used_again_while_a_thief_copies) {
 
 TEST(run_queue, who_pushes_into_a_slot_that_a_thief_freed_waits_for_the_thief) {
   expect_passes(explore(bounds{3, 3}, [] {
-    fibers<6> f;
+    given_fibers<6> f;
     run_queue mine, thiefs;
     for (int i = 0; i < 4; ++i) check(mine.push(f.give(i)), "full");
     model::thread thief([&] {
@@ -97,7 +70,7 @@ TEST(run_queue, who_pushes_into_a_slot_that_a_thief_freed_waits_for_the_thief) {
 
 TEST(run_queue, the_older_half_leaves_a_full_ring_while_a_thief_looks) {
   expect_passes(explore(bounds{3, 2}, [] {
-    fibers<5> f;
+    given_fibers<5> f;
     run_queue mine, thiefs;
     for (int i = 0; i < 4; ++i) check(mine.push(f.give(i)), "full");
     model::thread thief([&] {
@@ -123,7 +96,7 @@ TEST(run_queue, the_older_half_leaves_a_full_ring_while_a_thief_looks) {
 
 TEST(run_queue, two_thieves) {
   expect_passes(explore(bounds{2, 2}, [] {
-    fibers<3> f;
+    given_fibers<3> f;
     run_queue mine, first, second;
     for (int i = 0; i < 2; ++i) check(mine.push(f.give(i)), "full");
     model::thread a([&] {
@@ -144,7 +117,7 @@ TEST(run_queue, two_thieves) {
 
 TEST(run_queue, stolen_fibers_can_be_stolen_again) {
   expect_passes(explore(bounds{3, 2}, [] {
-    fibers<4> f;
+    given_fibers<4> f;
     run_queue mine, first, second;
     for (int i = 0; i < 4; ++i) check(mine.push(f.give(i)), "full");
     model::thread a([&] {
@@ -164,7 +137,7 @@ TEST(run_queue, stolen_fibers_can_be_stolen_again) {
 
 TEST(run_queue, who_steals_into_slots_that_another_thief_freed_waits_for_that_thief) {
   expect_passes(explore(bounds{2, 1}, [] {
-    fibers<6> f;
+    given_fibers<6> f;
     run_queue victim, mine, others;
     for (int i = 0; i < 4; ++i) check(mine.push(f.give(i)), "full");
     for (int i = 4; i < 6; ++i) check(victim.push(f.give(i)), "full");
@@ -189,7 +162,7 @@ TEST(run_queue, who_steals_into_slots_that_another_thief_freed_waits_for_that_th
 TEST(run_queue, who_finds_it_empty_may_forget_it) {
   // A queue that is seen empty after the owner has said so holds nothing: the last look of a worker that goes to sleep.
   expect_passes(explore(bounds{4, 4}, [] {
-    fibers<1> f;
+    given_fibers<1> f;
     run_queue mine;
     runnel::shim::atomic<int> done(0);
     model::thread owner([&] {
@@ -206,13 +179,13 @@ TEST(run_queue, who_finds_it_empty_may_forget_it) {
 
 TEST(run_queue, owner_and_monitor_take_the_next_fiber_once) {
   expect_passes(explore(bounds{6, 6}, [] {
-    fibers<2> f;
+    given_fibers<2> f;
     run_queue mine;
     model::thread monitor([&] {
       if (mine.has_next()) f.take(mine.exchange_next(nullptr));
     });
-    f.take(mine.exchange_next(f.give(0)));
-    f.take(mine.exchange_next(f.give(1)));
+    f.take(mine.put_next(f.give(0)));
+    f.take(mine.put_next(f.give(1)));
     if (mine.has_next()) f.take(mine.exchange_next(nullptr));
     monitor.join();
     f.take(mine.exchange_next(nullptr));
