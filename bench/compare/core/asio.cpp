@@ -1,7 +1,8 @@
-// The core cases that Asio has the means for: the same work as in go.go, in stackless coroutines over its experimental
-// channels. One worker: the channels without a lock; several: concurrent_channel, and as many threads in one io_context.
-// Its coroutines are started with co_spawn, which is what can wait; a posted handler could not. Some
-// counts are smaller than in go.go, to bound the time.
+// The core cases that Asio has the means for: the same work as in go.go, in stackless coroutines
+// over its experimental channels. One worker: the channels without a lock; several:
+// concurrent_channel, and as many threads in one io_context. Its coroutines are started with
+// co_spawn, which is what can wait; a posted handler could not. Some counts are smaller than in
+// go.go, to bound the time.
 #include "../program.hpp"
 
 #include <asio.hpp>
@@ -59,7 +60,8 @@ class countdown {
   explicit countdown(std::size_t count) : left_(count) {}
   void done() {
     if (left_.fetch_sub(1) != 1) return;
-    const auto kept = ended_;  // the one that waits may go on, and destroy this, before the send returns
+    const auto kept =
+        ended_;  // the one that waits may go on, and destroy this, before the send returns
     kept->try_send(error_code{}, 0);
   }
   auto wait() { return ended_->async_receive(use_awaitable); }
@@ -128,7 +130,8 @@ awaitable<result> pingpong(std::size_t capacity) {
 }
 
 template <class Channel>
-awaitable<result> stream(std::size_t producers, std::size_t consumers, std::size_t capacity, std::size_t total) {
+awaitable<result> stream(std::size_t producers, std::size_t consumers, std::size_t capacity,
+                         std::size_t total) {
   const std::size_t each = scaled(total / producers);
   Channel channel(*context, capacity);
   std::atomic<std::size_t> received{0};
@@ -137,7 +140,8 @@ awaitable<result> stream(std::size_t producers, std::size_t consumers, std::size
   for (std::size_t i = 0; i < consumers; ++i) {
     start([&]() -> awaitable<void> {
       std::size_t sum = 0;
-      while (const int v = co_await channel.async_receive(use_awaitable)) sum += static_cast<std::size_t>(v);
+      while (const int v = co_await channel.async_receive(use_awaitable))
+        sum += static_cast<std::size_t>(v);
       received += sum;
       receiving.done();
     });
@@ -149,14 +153,16 @@ awaitable<result> stream(std::size_t producers, std::size_t consumers, std::size
     });
   }
   co_await sending.wait();
-  for (std::size_t i = 0; i < consumers; ++i) co_await send(channel, 0);  // close() would drop what is buffered
+  for (std::size_t i = 0; i < consumers; ++i)
+    co_await send(channel, 0);  // close() would drop what is buffered
   co_await receiving.wait();
   const double ns = time.per(each * producers);
   bench::require(received == each * producers, "the sum of what was received");
   co_return result{ns};
 }
 
-/// The chain is left as it is: close() and cancel() do not end a send that waits while others go on.
+/// The chain is left as it is: close() and cancel() do not end a send that waits while others go
+/// on.
 template <class Channel>
 awaitable<result> sieve2000() {
   const std::size_t primes = scaled(2'000);
@@ -180,7 +186,8 @@ awaitable<result> sieve2000() {
   }
   const double ns = time.ns();
   bench::require(prime == work.last_prime, "the sieve's last prime");
-  co_return result{ns / static_cast<double>(work.messages), bench::format("total_ms=%.1f", ns / 1e6)};
+  co_return result{ns / static_cast<double>(work.messages),
+                   bench::format("total_ms=%.1f", ns / 1e6)};
 }
 
 template <class Channel>
@@ -228,7 +235,8 @@ awaitable<result> timer_churn() {
     x ^= x << 13;
     x ^= x >> 7;
     x ^= x << 17;
-    pending.emplace_back(*context, 1h + std::chrono::microseconds(x % 1'000'000)).async_wait(ignore);
+    pending.emplace_back(*context, 1h + std::chrono::microseconds(x % 1'000'000))
+        .async_wait(ignore);
   }
   const auto n = static_cast<int>(scaled(1'000'000));
   const stopwatch time;
@@ -246,12 +254,13 @@ awaitable<result> timer_churn() {
 
 result outcome;
 
-/// Runs the coroutine that f() makes, among `threads` threads.
+/// Runs the coroutine that f() makes for the kind of channel that the number of threads asks for.
 template <class F>
 result run(F f) {
   context.emplace(static_cast<int>(threads));
   start([f]() -> awaitable<void> {
-    outcome = co_await f();
+    outcome = threads == 1 ? co_await f.template operator()<plain>()
+                           : co_await f.template operator()<shared>();
     context->stop();  // whatever is left
   });
   std::vector<std::thread> others;
@@ -261,29 +270,33 @@ result run(F f) {
   return outcome;
 }
 
-// A case by the kind of channel that the number of workers asks for.
-#define RUNNEL_BENCH_ASIO(call) \
-  [] { return threads == 1 ? run([] { using channel = plain; return call; }) : run([] { using channel = shared; return call; }); }
-
 constexpr bench::one_case cases[] = {
-    {"spawn_1k", "12", RUNNEL_BENCH_ASIO(spawn<channel>(1'000))},
-    {"spawn_100k", "12", RUNNEL_BENCH_ASIO(spawn<channel>(100'000))},
-    {"yield2", "12", RUNNEL_BENCH_ASIO(yield2<channel>())},
-    {"pingpong_unbuf", "12", RUNNEL_BENCH_ASIO(pingpong<channel>(0))},
-    {"pingpong_cap1", "12", RUNNEL_BENCH_ASIO(pingpong<channel>(1))},
-    {"stream_unbuf", "12", RUNNEL_BENCH_ASIO(stream<channel>(1, 1, 0, 1'000'000))},
-    {"spsc_cap1", "12", RUNNEL_BENCH_ASIO(stream<channel>(1, 1, 1, 1'000'000))},
-    {"spsc_cap64", "12", RUNNEL_BENCH_ASIO(stream<channel>(1, 1, 64, 1'000'000))},
-    {"spsc_cap1024", "12", RUNNEL_BENCH_ASIO(stream<channel>(1, 1, 1024, 1'000'000))},
-    {"mpmc4x4_cap64", "12", RUNNEL_BENCH_ASIO(stream<channel>(4, 4, 64, 1'000'000))},
-    {"mpmc4x4_cap1024", "12", RUNNEL_BENCH_ASIO(stream<channel>(4, 4, 1024, 1'000'000))},
-    {"mpmc64x64_cap64", "12", RUNNEL_BENCH_ASIO(stream<channel>(64, 64, 64, 1'000'000))},
-    {"mpmc64x64_cap1024", "12", RUNNEL_BENCH_ASIO(stream<channel>(64, 64, 1024, 1'000'000))},
-    {"trysel_empty", "1", RUNNEL_BENCH_ASIO(trysel_empty<channel>())},
-    {"chan_buf_1task", "1", RUNNEL_BENCH_ASIO(chan_buf_1task<channel>())},
-    {"chan_create", "1", RUNNEL_BENCH_ASIO(chan_create<channel>())},
-    {"sieve2000", "12", RUNNEL_BENCH_ASIO(sieve2000<channel>())},
-    {"timer_churn", "12", RUNNEL_BENCH_ASIO(timer_churn<channel>())},
+    {"spawn_1k", "12", [] { return run([]<class C>() { return spawn<C>(1'000); }); }},
+    {"spawn_100k", "12", [] { return run([]<class C>() { return spawn<C>(100'000); }); }},
+    {"yield2", "12", [] { return run([]<class C>() { return yield2<C>(); }); }},
+    {"pingpong_unbuf", "12", [] { return run([]<class C>() { return pingpong<C>(0); }); }},
+    {"pingpong_cap1", "12", [] { return run([]<class C>() { return pingpong<C>(1); }); }},
+    {"stream_unbuf", "12",
+     [] { return run([]<class C>() { return stream<C>(1, 1, 0, 1'000'000); }); }},
+    {"spsc_cap1", "12",
+     [] { return run([]<class C>() { return stream<C>(1, 1, 1, 1'000'000); }); }},
+    {"spsc_cap64", "12",
+     [] { return run([]<class C>() { return stream<C>(1, 1, 64, 1'000'000); }); }},
+    {"spsc_cap1024", "12",
+     [] { return run([]<class C>() { return stream<C>(1, 1, 1024, 1'000'000); }); }},
+    {"mpmc4x4_cap64", "12",
+     [] { return run([]<class C>() { return stream<C>(4, 4, 64, 1'000'000); }); }},
+    {"mpmc4x4_cap1024", "12",
+     [] { return run([]<class C>() { return stream<C>(4, 4, 1024, 1'000'000); }); }},
+    {"mpmc64x64_cap64", "12",
+     [] { return run([]<class C>() { return stream<C>(64, 64, 64, 1'000'000); }); }},
+    {"mpmc64x64_cap1024", "12",
+     [] { return run([]<class C>() { return stream<C>(64, 64, 1024, 1'000'000); }); }},
+    {"trysel_empty", "1", [] { return run([]<class C>() { return trysel_empty<C>(); }); }},
+    {"chan_buf_1task", "1", [] { return run([]<class C>() { return chan_buf_1task<C>(); }); }},
+    {"chan_create", "1", [] { return run([]<class C>() { return chan_create<C>(); }); }},
+    {"sieve2000", "12", [] { return run([]<class C>() { return sieve2000<C>(); }); }},
+    {"timer_churn", "12", [] { return run([]<class C>() { return timer_churn<C>(); }); }},
 };
 
 }  // namespace
