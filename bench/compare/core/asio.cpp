@@ -259,8 +259,11 @@ template <class F>
 result run(F f) {
   context.emplace(static_cast<int>(threads));
   start([f]() -> awaitable<void> {
-    outcome = threads == 1 ? co_await f.template operator()<plain>()
-                           : co_await f.template operator()<shared>();
+    if (threads == 1) {
+      outcome = co_await f.template operator()<plain>();
+    } else {
+      outcome = co_await f.template operator()<shared>();
+    }
     context->stop();  // whatever is left
   });
   std::vector<std::thread> others;
