@@ -160,8 +160,8 @@ measured empty_group() {
   return repeat([] { runnel::with_task_group([](runnel::task_group&) {}); });
 }
 
-measured group_tasks() {
-  runnel::task_group group;
+measured group_tasks(runnel::task_group_options options) {
+  runnel::task_group group(options);
   return of_each(batch, repeat(48, [&] {
     for (std::int64_t i = 0; i < batch; ++i) group.go([] {});
     group.wait();
@@ -230,7 +230,8 @@ constexpr operation all[] = {
     {"go and join, one at a time", &go_and_join},
     {"go and join, 1,000 at a time", &go_and_join_batch},
     {"with_task_group, empty", &empty_group},
-    {"task of a group, 1,000 at a time", &group_tasks},
+    {"task of a group, 1,000 at a time", [] { return group_tasks({}); }},
+    {"task of a group with a limit of 16", [] { return group_tasks({.limit = 16}); }},
     {"mutex: lock and unlock", &mutex_pair},
     {"wait_group: add and done", &wait_group_pair},
     {"derive_cancel of the background, cancel", &derive_from_background},
