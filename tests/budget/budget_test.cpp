@@ -101,7 +101,8 @@ TEST(budget, every_operation_costs_what_its_row_says) {
       continue;
     }
     if (is == *may) continue;
-    const bool more = is.rmw > may->rmw || is.fences > may->fences || is.stores > may->stores || is.allocations > may->allocations;
+    const bool more = is.rmw > may->rmw || is.fences > may->fences || is.stores > may->stores ||
+                      is.allocations > may->allocations;
     ADD_FAILURE() << (more ? "costs more than its budget:\n" : "costs less than its budget; lower the row of this file:\n")
                   << source_line(*may) << "\nmeasured:\n"
                   << source_line(is);
@@ -109,8 +110,9 @@ TEST(budget, every_operation_costs_what_its_row_says) {
 }
 
 TEST(budget, every_row_is_an_operation) {
+  const auto& rows = measured_rows();
   for (const row& r : budgets)
-    EXPECT_TRUE(std::ranges::find(measured_rows(), r.operation, &row::operation) != measured_rows().end()) << "no such operation: " << r.operation;
+    EXPECT_NE(std::ranges::find(rows, r.operation, &row::operation), rows.end()) << "no such operation: " << r.operation;
 }
 
 TEST(budget, the_page_has_what_was_measured) {
