@@ -120,9 +120,9 @@ result memory(std::size_t n) {
           bench::format("bytes_per_task;create_ns=%.0f;wake_ns=%.0f", creation_ns, waking.per(n))};
 }
 
-result pingpong_unbuf() {
+template <class Channel>
+result pingpong(Channel&& ping, Channel&& pong) {
   const auto n = static_cast<int>(scaled(1'000'000));
-  fibers::unbuffered_channel<int> ping, pong;
   fiber echo = start([&] {
     int v = 0;
     while (ping.pop(v) == success) pong.push(v);
@@ -251,7 +251,10 @@ constexpr bench::one_case cases[] = {
     {"spawn_1k", "12", [] { return spawn(1'000); }},
     {"spawn_100k", "12", [] { return spawn(100'000); }},
     {"yield2", "12", yield2},
-    {"pingpong_unbuf", "12", pingpong_unbuf},
+    {"pingpong_unbuf", "12",
+     [] { return pingpong(fibers::unbuffered_channel<int>(), fibers::unbuffered_channel<int>()); }},
+    {"pingpong_cap1", "12",
+     [] { return pingpong(fibers::buffered_channel<int>(2), fibers::buffered_channel<int>(2)); }},
     {"stream_unbuf", "12",
      [] { return stream(1, 1, 1'000'000, fibers::unbuffered_channel<int>()); }},
     {"spsc_cap1", "12", [] { return buffered_stream(1, 1, 2, 1'000'000); }},

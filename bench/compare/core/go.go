@@ -151,9 +151,9 @@ func memory(n int) result {
 
 // ---- Channels
 
-func pingpongUnbuf() result {
+func pingpong(capacity int) result {
   n := scaled(1000000)
-  ping, pong := make(chan int), make(chan int)
+  ping, pong := make(chan int, capacity), make(chan int, capacity)
   go func() {
     for v := range ping {
       pong <- v
@@ -531,7 +531,8 @@ var cases = []oneCase{
   {"spawn_1k", "12", func() result { return spawn(1000) }},
   {"spawn_100k", "12", func() result { return spawn(100000) }},
   {"yield2", "12", yield2},
-  {"pingpong_unbuf", "12", pingpongUnbuf},
+  {"pingpong_unbuf", "12", func() result { return pingpong(0) }},
+  {"pingpong_cap1", "12", func() result { return pingpong(1) }},
   {"stream_unbuf", "12", func() result { return stream(1, 1, 0, 1000000) }},
   {"spsc_cap1", "12", func() result { return stream(1, 1, 1, 1000000) }},
   {"spsc_cap64", "12", func() result { return stream(1, 1, 64, 3000000) }},

@@ -100,10 +100,10 @@ result memory(std::size_t n) {
 
 // ---- Channels ----------------------------------------------------------------------------------
 
-result pingpong_unbuf() {
+result pingpong(std::size_t capacity) {
   const auto n = static_cast<int>(scaled(1'000'000));
-  auto ping = runnel::make_channel<int>();
-  auto pong = runnel::make_channel<int>();
+  auto ping = runnel::make_channel<int>(capacity);
+  auto pong = runnel::make_channel<int>(capacity);
   double ns = 0;
   runnel::with_task_group([&](runnel::task_group& group) {
     group.go([rx = std::move(ping.rx), tx = std::move(pong.tx)] {
@@ -425,7 +425,8 @@ constexpr bench::one_case cases[] = {
     {"spawn_1k", "12", [] { return spawn(1'000); }},
     {"spawn_100k", "12", [] { return spawn(100'000); }},
     {"yield2", "12", yield2},
-    {"pingpong_unbuf", "12", pingpong_unbuf},
+    {"pingpong_unbuf", "12", [] { return pingpong(0); }},
+    {"pingpong_cap1", "12", [] { return pingpong(1); }},
     {"stream_unbuf", "12", [] { return stream(1, 1, 0, 1'000'000); }},
     {"spsc_cap1", "12", [] { return stream(1, 1, 1, 1'000'000); }},
     {"spsc_cap64", "12", [] { return stream(1, 1, 64, 3'000'000); }},

@@ -1,0 +1,143 @@
+// Every operation costs exactly what its row says: more is a regression, less makes the row untrue. Failures print the row
+// as it should be; `budget_test --rows` prints all of them, `--markdown` the table of docs/internals/budgets.md.
+#include "operations.hpp"
+
+#include <runnel/runnel.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+/// Per operation, rounded up to thousandths.
+struct row {
+  std::string_view operation;
+  double rmw, fences, stores, allocations;
+  friend bool operator==(const row&, const row&) = default;
+};
+
+// operation, read-modify-writes, full fences, release stores, allocations
+constexpr row budgets[] = {
+    {"unbuffered message, ping-pong", 9.25, 0, 4.25, 0},
+    {"unbuffered message, stream", 9.25, 0, 4.25, 0},
+    {"message of a stream, capacity 1", 6.834, 0, 3.5, 0},
+    {"message of a stream, capacity 64", 2.221, 0, 2.069, 0},
+    {"buffered send, nobody waits", 1.008, 0, 1.008, 0},
+    {"buffered receive, nobody waits", 1.008, 0, 1.008, 0},
+    {"try_send, full", 0, 0, 0, 0},
+    {"try_receive, empty", 0, 0, 0, 0},
+    {"create and destroy a channel, unbuffered", 3, 0, 3, 1},
+    {"create and destroy a channel, capacity 64", 3, 0, 3, 2},
+    {"select of 2, both ready", 2.008, 0, 2.008, 0},
+    {"select of 8, all ready", 8.008, 0, 8.008, 0},
+    {"unbuffered message to a select of 2 that parks", 10.25, 0, 5.25, 0},
+    {"select of 2, otherwise", 2, 0, 2, 0},
+    {"yield to another fiber", 1, 0, 1, 0},
+    {"go and join, one at a time", 21.516, 0, 13.5, 1},
+    {"go and join, 1,000 at a time", 19.955, 0.999, 14.393, 1},
+    {"with_task_group, empty", 17, 0, 9, 1},
+    {"task of a group, 1,000 at a time", 5.11, 0.999, 7.853, 1},
+    {"task of a group with a limit of 16", 10.436, 0.015, 8.48, 1},
+    {"mutex: lock and unlock", 2, 0, 0, 0},
+    {"wait_group: add and done", 2, 0, 2, 0},
+    {"derive_cancel of the background, cancel", 14, 0, 6, 1},
+    {"derive_cancel of a cancelable context, cancel", 15, 0, 7, 1},
+    {"context::check", 0, 0, 0, 0},
+    {"checkpoint", 0.008, 0, 0.008, 0},
+    {"with_timeout around nothing", 18, 0, 9, 1},
+    {"timer: make and stop", 4, 1, 4, 3},
+};
+
+/// The nearest double to so many thousandths, as a compiler reads it from the table.
+double per_operation(std::int64_t total, std::int64_t operations) {
+  return static_cast<double>((total * 1000 + operations - 1) / operations) / 1000;
+}
+
+std::string text(double v) {
+  std::ostringstream out;
+  out.precision(10);
+  out << v;
+  return out.str();
+}
+
+std::string source_line(const row& r) {
+  return "    {\"" + std::string(r.operation) + "\", " + text(r.rmw) + ", " + text(r.fences) + ", " + text(r.stores) + ", " +
+         text(r.allocations) + "},";
+}
+std::string markdown_line(const row& r) {
+  return "| " + std::string(r.operation) + " | " + text(r.rmw) + " | " + text(r.fences) + " | " + text(r.stores) + " | " +
+         text(r.allocations) + " |";
+}
+
+const std::vector<row>& measured_rows() {
+  static const std::vector<row> rows = [] {
+    std::vector<row> made;
+    for (const budget::operation& o : budget::operations()) {
+      budget::measured m;
+      // A run each: the phase of what recurs does not depend on the operations before.
+      runnel::run({.workers = 1}, [&] { m = o.measure(); });
+      made.push_back({o.name, per_operation(m.total.rmw, m.operations), per_operation(m.total.fences, m.operations),
+                      per_operation(m.total.stores, m.operations), per_operation(m.total.allocations, m.operations)});
+    }
+    return made;
+  }();
+  return rows;
+}
+
+TEST(budget, every_operation_costs_what_its_row_says) {
+  for (const row& is : measured_rows()) {
+    const auto* may = std::ranges::find(budgets, is.operation, &row::operation);
+    if (may == std::end(budgets)) {
+      ADD_FAILURE() << "an operation without a budget; its row:\n" << source_line(is);
+      continue;
+    }
+    if (is == *may) continue;
+    const bool more = is.rmw > may->rmw || is.fences > may->fences || is.stores > may->stores ||
+                      is.allocations > may->allocations;
+    ADD_FAILURE() << (more ? "costs more than its budget:\n" : "costs less than its budget; lower the row of this file:\n")
+                  << source_line(*may) << "\nmeasured:\n"
+                  << source_line(is);
+  }
+}
+
+TEST(budget, every_row_is_an_operation) {
+  const auto& rows = measured_rows();
+  for (const row& r : budgets)
+    EXPECT_NE(std::ranges::find(rows, r.operation, &row::operation), rows.end()) << "no such operation: " << r.operation;
+}
+
+TEST(budget, the_page_has_what_was_measured) {
+  std::ifstream page(RUNNEL_BUDGET_PAGE);
+  std::vector<std::string> table;
+  for (std::string line; std::getline(page, line);)
+    if (line.starts_with("| ")) table.push_back(line);
+  std::vector<std::string> wanted;
+  for (const row& r : measured_rows()) wanted.push_back(markdown_line(r));
+  for (const std::string& line : wanted)
+    EXPECT_TRUE(std::ranges::find(table, line) != table.end()) << "docs/internals/budgets.md lacks\n" << line;
+  EXPECT_LE(table.size(), wanted.size() + 1) << "docs/internals/budgets.md has lines besides these and the head";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--rows") == 0) {
+    for (const row& r : measured_rows()) std::puts(source_line(r).c_str());
+    return 0;
+  }
+  if (argc == 2 && std::strcmp(argv[1], "--markdown") == 0) {
+    for (const row& r : measured_rows()) std::puts(markdown_line(r).c_str());
+    return 0;
+  }
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
