@@ -9,13 +9,14 @@
 // Blocking and cancellation: go blocks at the limit, wait until all have ended. The group's context is below the parent's
 // (the ambient one unless given) and is canceled by a failure, cancel(), and once wait() has returned.
 // Errors: wait() rethrows; misuse for a limit of 0. An error that nobody took goes to the unhandled hook at destruction.
-// Cost: one allocation a task.
+// Cost: one piece of memory a task, pooled by the workers.
 // Source: Go's errgroup (golang.org/x/sync/errgroup), Trio's nurseries.
 #pragma once
 
 #include <runnel/base/annotations.hpp>
 #include <runnel/context.hpp>
 #include <runnel/runtime.hpp>
+#include <runnel/sched/frame.hpp>
 
 #include <string>
 #include <vector>
@@ -52,7 +53,7 @@ class task_group;
 namespace detail {
 
 /// One task of a group, with its callable in a derived class. A failed one is kept, as the record of its failure.
-struct group_child : sched::job {
+struct group_child : sched::job, sched::pooled {
   explicit group_child(void (*c)(group_child&)) noexcept : call(c) {}
   virtual ~group_child() = default;
   void (*const call)(group_child&);  ///< runs the callable and destroys it

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <runnel/base/ref_ptr.hpp>
+#include <runnel/sched/frame.hpp>
 #include <runnel/sched/timer.hpp>
 #include <runnel/sched/waiter.hpp>
 
@@ -45,7 +46,7 @@ struct node_extension {
 };
 
 struct sibling_tag;
-class context_node : public sched::wait_object, public list_hook<sibling_tag> {
+class context_node : public sched::wait_object, public list_hook<sibling_tag>, public sched::pooled {
  public:
   /// cancel_parent: whose cancellation reaches this one; value_parent: where values are looked up. Both may be null.
   context_node(context_node* cancel_parent, context_node* value_parent) noexcept;

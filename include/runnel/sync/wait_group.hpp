@@ -61,7 +61,7 @@ class wait_group {
 
 namespace detail {
 /// A fiber that belongs to no handle: its end is reported to an owner's function.
-struct owned_child : sched::job {
+struct owned_child : sched::job, sched::pooled {
   owned_child(void (*c)(owned_child&), void (*e)(owned_child&) noexcept) noexcept : call(c), end(e) {}
   virtual ~owned_child() = default;
   void (*const call)(owned_child&);
