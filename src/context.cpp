@@ -283,7 +283,9 @@ void deadline_node::start(std::exception_ptr cause) {
 
 void deadline_node::on_canceled() noexcept {
   // acquire: pairs with start(). Missed at worst by a cancellation that races with it; then the timer fires for nothing
-  if (has_timer_.load(shim::order::acquire)) sched::disarm(timer_);
+  if (!has_timer_.load(shim::order::acquire)) return;
+  sched::disarm(timer_);
+  has_timer_.store(false, shim::order::relaxed);  // relaxed: for the destructor, which comes after the canceler's reference
 }
 
 /// Under the timer lock. A node that is on its way out waits for that lock in disarm(), with no reference left.
