@@ -25,7 +25,7 @@ context_node* end_of_bubble(const sched::agent& a) noexcept {
 }
 
 /// An operation was refused at its beginning, because of n. Who meets the same cancellation again and again ignores it.
-void note_swallowed(const context_node& n) {
+void note_swallowed(context_node& n) {
   sched::agent& a = sched::this_agent();
   const std::uint64_t origin = n.origin()->order();
   a.swallowed = a.swallowed_origin == origin ? a.swallowed + 1 : 1;
@@ -39,37 +39,80 @@ void note_swallowed(const context_node& n) {
 
 // ---- the node --------------------------------------------------------------------------------------------------
 
-context_node::deadline_timer::deadline_timer(context_node& n) noexcept : timer_node(&on_deadline), node(n) {
-  deferred::run = &cancel_late;
-}
-
-context_node::context_node(context_node* cancel_parent, context_node* value_parent) noexcept
-    : cancel_parent_(cancel_parent), value_parent_(value_parent) {
-  if (!cancel_parent) return;
-  deadline_ = cancel_parent->deadline_;
-  if (cancel_parent == &background_node()) return;  // it is never canceled: no need to be found
-  raw_guard hold(cancel_parent->lock);
-  // relaxed: written under the lock
-  const cancel_state s = cancel_parent->state_.load(shim::order::relaxed);
-  if (s == cancel_state::live) {
-    cancel_parent->children_.push_back(*this);
+context_node::context_node(context_node* cancel_parent, context_node* value_parent) noexcept : value_parent_(value_parent) {
+  // The background is never canceled, has no values and no end: no need to know it.
+  if (value_parent && value_parent == &background_node()) value_parent_ = nullptr;
+  if (!cancel_parent || cancel_parent == &background_node()) {
+    if (value_parent_) value_parent_->add_ref();
     return;
   }
-  cause_ = cancel_parent->cause_;
-  origin_ = cancel_parent->origin_;
-  state_.store(s, shim::order::relaxed);  // relaxed: nobody else knows this node yet
+  cancel_parent_ = ref_ptr<context_node>(cancel_parent);
+  if (value_parent_ && value_parent_ != cancel_parent) value_parent_->add_ref();
+  deadline_ = cancel_parent->deadline_;
+  cancel_parent->ensure_linked();
+  state_.store(cancel_state::unlinked, shim::order::relaxed);  // relaxed: nobody else knows this node yet
 }
 
 context_node::~context_node() {
-  if (has_timer_.load(shim::order::relaxed)) sched::disarm(timer_);  // relaxed: nobody else refers to this node
-  delete extension_.load(shim::order::relaxed);                      // relaxed: as above
-  unlink();
+  delete extension_.load(shim::order::relaxed);  // relaxed: nobody else refers to this node
+  // relaxed: as above. Unlinked it never was linked; canceled it has unlinked itself or was taken out by its parent
+  if (state_.load(shim::order::relaxed) == cancel_state::live) unlink();
+  if (value_parent_ && value_parent_ != cancel_parent_.get()) value_parent_->release_ref();
 }
 
 void context_node::unlink() noexcept {
   if (!cancel_parent_) return;
   raw_guard hold(cancel_parent_->lock);
   if (list_hook<sibling_tag>::linked()) cancel_parent_->children_.remove(*this);
+}
+
+// No lost cancellation: the parent's state changes and its children are taken out under one hold of its lock. link() holds
+// the same lock: either it comes first, and the cancellation finds this node among the children; or it comes later, sees
+// the parent canceled, and inherits that. A cancellation of this node itself does not hold that lock: so the step from
+// unlinked to live is a compare-exchange, which fails where the node is canceled, and then nothing is linked that would
+// stay; and who cancels a live node finds it linked once it has the parent's lock.
+void context_node::link() noexcept {
+  {
+    raw_guard hold(cancel_parent_->lock);
+    if (cancel_parent_->state_.load(shim::order::relaxed) == cancel_state::live) {  // relaxed: under that lock
+      cancel_state expected = cancel_state::unlinked;
+      // relaxed: under that lock, and the node's cancellation publishes itself
+      if (state_.compare_exchange(expected, cancel_state::live, shim::order::relaxed, shim::order::relaxed))
+        cancel_parent_->children_.push_back(*this);
+      return;
+    }
+  }
+  inherit();
+}
+
+/// For one that was seen unlinked. Once this was true it stays so: the parent's cancellation has been seen, and with it
+/// every link() before that, so a node that is unlinked now will never be linked.
+bool context_node::parent_is_canceled() const noexcept {
+  // acquire: invariant 2; and what was linked before the cancellation is seen as linked below
+  if (cancel_parent_->state_.load(shim::order::acquire) == cancel_state::live) return false;
+  // relaxed: the parent's cancellation, which is acquired, is enough for a yes; who wants to know more looks once more.
+  // Live: linked meanwhile, and the parent's cancellation is on its way here
+  return state_.load(shim::order::relaxed) != cancel_state::live;
+}
+
+/// The parent is canceled: then so is this node, if it is still unlinked. From here on it says so by itself, and a
+/// cancellation of its own comes too late.
+cancel_state context_node::inherit() noexcept {
+  const cancel_state s = cancel_parent_->state();
+  raw_guard hold(lock);
+  if (state_.load(shim::order::relaxed) == cancel_state::unlinked) {  // relaxed: under the lock, and no more to be linked
+    cause_ = cancel_parent_->cause_;
+    origin_ = cancel_parent_->origin_;
+    hb_release(this);
+    state_.store(s, shim::order::release);  // release: publishes cause and origin (invariant 2)
+  }
+  return state_.load(shim::order::relaxed);  // relaxed: under the lock
+}
+
+cancel_state context_node::settle() noexcept {
+  const cancel_state s = state_.load(shim::order::acquire);  // acquire: see invariant 2
+  if (s != cancel_state::unlinked) return s;
+  return parent_is_canceled() ? inherit() : cancel_state::live;
 }
 
 void context_node::add_ref() noexcept {
@@ -89,13 +132,13 @@ void context_node::release_ref() noexcept {
   delete this;
 }
 
-cancel_state context_node::state() const noexcept {
-  const cancel_state s = state_.load(shim::order::acquire);  // acquire: see invariant 2
+cancel_state context_node::state() noexcept {
+  const cancel_state s = settle();
   if (s != cancel_state::live) hb_acquire(this);
   return s;
 }
 
-context_node* context_node::origin() const noexcept { return state() == cancel_state::live ? nullptr : origin_; }
+context_node* context_node::origin() noexcept { return state() == cancel_state::live ? nullptr : origin_; }
 
 bool context_node::below(std::uint64_t other) const noexcept {
   for (const context_node* n = this; n; n = n->cancel_parent_.get())
@@ -106,36 +149,41 @@ bool context_node::below(std::uint64_t other) const noexcept {
 void context_node::cancel(std::exception_ptr cause, cancel_state how) noexcept {
   sched::choice_point(sched::operation::cancel, this);
   hb_release(this);
+  if (settle() != cancel_state::live) return;
   context_node* more = nullptr;  // a list and not recursion: the tree may be deep, the stack is not
-  cancel_one(*this, cause, how, more);
-  unlink();  // a canceled child is of no interest to its parent, however long its handles live
+  // A canceled child is of no interest to its parent, however long its handles live.
+  if (cancel_one(*this, cause, how, more)) unlink();
   while (context_node* n = more) {
-    more = n->next_to_cancel_;
+    more = static_cast<context_node*>(std::exchange(n->list_hook<sibling_tag>::prev, nullptr));
     hb_release(n);
     n->cancel_one(*this, cause, how, more);
     n->release_ref();
   }
 }
 
-/// Cancels this node alone; its children join the front of `more`, each with a reference.
-void context_node::cancel_one(context_node& origin, std::exception_ptr& cause, cancel_state how,
+/// Cancels this node alone; its children join the front of `more`, each with a reference. `more` is linked by the hooks
+/// that stood in the list of children: `prev` is free, `next` stays null, which unlink() looks at. True when the node was
+/// live and is not any more.
+bool context_node::cancel_one(context_node& origin, std::exception_ptr& cause, cancel_state how,
                               context_node*& more) noexcept {
   sched::wake_list woken;
   cancel_hook* first_hook = nullptr;
   cancel_hook** last_hook = &first_hook;
   {
     raw_guard hold(lock);
-    if (state_.load(shim::order::relaxed) != cancel_state::live) return;  // relaxed: under the lock
+    const cancel_state before = state_.load(shim::order::relaxed);  // relaxed: only link() changes it without the lock
+    if (before != cancel_state::live && before != cancel_state::unlinked) return false;
     cause_ = cause;
     origin_ = &origin;
-    // release: publishes cause and origin (invariant 2); seq_cst: see waiter::listen()
-    state_.store(how, shim::order::seq_cst);
+    // release: publishes cause and origin (invariant 2); seq_cst: see waiter::listen(). An exchange, because link() may come
+    // between
+    if (state_.exchange(how, shim::order::seq_cst) == cancel_state::unlinked) return false;  // invariant 4
     while (sched::agent* a = listeners_.pop_front())
       if (sched::waiter* w = sched::waiter::claim_listening(*a)) woken.push(*w);
     woken.claim_all(watchers_);
     while (context_node* child = children_.pop_front()) {
       if (!child->try_add_ref()) continue;  // on its way out
-      child->next_to_cancel_ = more;
+      child->list_hook<sibling_tag>::prev = more;
       more = child;
     }
     while (cancel_hook* h = hooks_.pop_front()) {
@@ -149,8 +197,8 @@ void context_node::cancel_one(context_node& origin, std::exception_ptr& cause, c
     first_hook = h->next_to_fire;
     h->fire(*h);
   }
-  // acquire: pairs with set_deadline(). Missed at worst by a cancellation that races with it; then the timer fires for nothing
-  if (has_timer_.load(shim::order::acquire)) sched::disarm(timer_);
+  on_canceled();
+  return true;
 }
 
 std::exception_ptr context_node::cause() {
@@ -169,35 +217,11 @@ void context_node::throw_canceled() {
   throw canceled(origin, cause_);
 }
 
-void context_node::set_deadline(time_point t, std::exception_ptr cause) {
-  if (t >= deadline_) return;  // the one above comes first
-  deadline_ = t;
-  if (t <= steady_clock::now()) {
-    cancel(std::move(cause), cancel_state::deadline_passed);
-    return;
-  }
-  deadline_cause_ = std::move(cause);
-  if (is_canceled()) return;
-  sched::arm(timer_, t);
-  has_timer_.store(true, shim::order::release);  // release: pairs with cancel_one(), the timer knows its clock
-}
-
-/// Under the timer lock. A node that is on its way out waits for that lock in disarm(), with no reference left.
-sched::deferred* context_node::on_deadline(sched::timer_node& t, time_point, sched::wake_list&) noexcept {
-  auto& timer = static_cast<deadline_timer&>(t);
-  return timer.node.try_add_ref() ? &timer : nullptr;
-}
-
-void context_node::cancel_late(sched::deferred* d) noexcept {
-  context_node& n = static_cast<deadline_timer*>(d)->node;
-  n.cancel(n.deadline_cause_, cancel_state::deadline_passed);
-  n.release_ref();
-}
-
 const void* context_node::find_value(const void*) const noexcept { return nullptr; }
 
 void context_node::let_listen(sched::agent& a) noexcept {
   if (a.listens_to) stop_listening(a);
+  ensure_linked();
   raw_guard hold(lock);
   a.listens_to = this;
   // relaxed: under the lock. A canceled one gets no listeners; the waits of this one end at once
@@ -217,6 +241,7 @@ bool context_node::ends_listening(sched::waiter& w) noexcept {
 }
 
 bool context_node::add_hook(cancel_hook& h) noexcept {
+  ensure_linked();
   raw_guard hold(lock);
   if (state_.load(shim::order::relaxed) != cancel_state::live) return false;  // relaxed: under the lock
   hooks_.push_back(h);
@@ -258,9 +283,50 @@ std::size_t context_node::child_count() noexcept {
   return n;
 }
 
+// ---- a node with a time limit -----------------------------------------------------------------------------------
+
+deadline_node::limit_timer::limit_timer(deadline_node& n) noexcept : timer_node(&on_deadline), node(n) {
+  deferred::run = &cancel_late;
+}
+
+deadline_node::~deadline_node() {
+  if (has_timer_.load(shim::order::relaxed)) sched::disarm(timer_);  // relaxed: nobody else refers to this node
+}
+
+void deadline_node::start(std::exception_ptr cause) {
+  if (deadline_ <= steady_clock::now()) {
+    cancel(std::move(cause), cancel_state::deadline_passed);
+    return;
+  }
+  limit_cause_ = std::move(cause);
+  ensure_linked();  // who is canceled from above needs no timer
+  if (is_canceled()) return;
+  sched::arm(timer_, deadline_);
+  has_timer_.store(true, shim::order::release);  // release: pairs with on_canceled(), the timer knows its clock
+}
+
+void deadline_node::on_canceled() noexcept {
+  // acquire: pairs with start(). Missed at worst by a cancellation that races with it; then the timer fires for nothing
+  if (!has_timer_.load(shim::order::acquire)) return;
+  sched::disarm(timer_);
+  has_timer_.store(false, shim::order::relaxed);  // relaxed: for the destructor, which comes after the canceler's reference
+}
+
+/// Under the timer lock. A node that is on its way out waits for that lock in disarm(), with no reference left.
+sched::deferred* deadline_node::on_deadline(sched::timer_node& t, time_point, sched::wake_list&) noexcept {
+  auto& timer = static_cast<limit_timer&>(t);
+  return timer.node.try_add_ref() ? &timer : nullptr;
+}
+
+void deadline_node::cancel_late(sched::deferred* d) noexcept {
+  deadline_node& n = static_cast<limit_timer*>(d)->node;
+  n.cancel(n.limit_cause_, cancel_state::deadline_passed);
+  n.release_ref();
+}
+
 context_node& background_node() noexcept {
   alignas(plain_node) static unsigned char storage[sizeof(plain_node)];
-  static plain_node& n = *new (storage) plain_node(nullptr, nullptr);  // never destroyed: the first reference stays
+  static plain_node& n = *::new (storage) plain_node(nullptr, nullptr);  // never destroyed: the first reference stays
   return n;
 }
 
@@ -296,7 +362,7 @@ ambient_scope::~ambient_scope() {
 }
 
 void check_canceled_slowly(const sched::agent& a, context_node* extra) {
-  const context_node* by = observed(a);
+  context_node* by = observed(a);
   if (!by || !by->is_canceled()) by = extra;
   if (!by || !by->is_canceled()) by = end_of_bubble(a);
   if (!by || !by->is_canceled() || std::uncaught_exceptions() > 0) return;
@@ -318,6 +384,7 @@ class registration {
  public:
   registration(context_node* n, sched::waiter& w) noexcept : node_(n), entry_(w, sched::was_canceled) {
     if (!node_) return;
+    node_->ensure_linked();
     raw_guard hold(node_->lock);
     if (node_->is_canceled()) {
       ended_ = w.try_claim(sched::was_canceled);  // lost: whoever won will wake us
@@ -399,16 +466,26 @@ const void* context::find_value(const void* key) const noexcept {
   return nullptr;
 }
 
+namespace {
+
+derived_context with_handle(ref_ptr<context_node> node) {
+  context ctx = detail::wrap(node);
+  return {std::move(ctx), cancel_handle(std::move(node))};
+}
+
+}  // namespace
+
 derived_context derive_cancel(const context& parent) {
   context_node& p = detail::node_of(parent);
-  auto node = ref_ptr<context_node>::adopt(new detail::plain_node(&p, &p));
-  return {detail::wrap(node), cancel_handle(node)};
+  return with_handle(ref_ptr<context_node>::adopt(new detail::plain_node(&p, &p)));
 }
 
 derived_context derive_deadline(const context& parent, time_point deadline, std::exception_ptr cause) {
-  derived_context d = derive_cancel(parent);
-  detail::node_of(d.ctx).set_deadline(deadline, std::move(cause));
-  return d;
+  context_node& p = detail::node_of(parent);
+  if (deadline >= p.deadline()) return derive_cancel(parent);  // the one above comes first
+  auto node = ref_ptr<detail::deadline_node>::adopt(new detail::deadline_node(p, deadline));
+  node->start(std::move(cause));
+  return with_handle(ref_ptr<context_node>::adopt(node.detach()));
 }
 
 derived_context derive_timeout(const context& parent, duration limit, std::exception_ptr cause) {

@@ -75,6 +75,7 @@ task_core::task_core(body_function body, ambient_parents parents) noexcept
 void task_core::start(const start_options& o, escape e) {
   choice_point(operation::start, nullptr, o.at);
   escape_ = e;
+  if (e == escape::terminate) ensure_linked();  // the root of the detached tasks is revived: what is below must know by then
   sched::fiber* f = sched::reserve_fiber(o.stack, o.name, o.at);
   add_ref();  // the fiber's
   fiber_ = f;

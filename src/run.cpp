@@ -22,7 +22,7 @@ namespace {
 /// The root of all detached tasks; canceled when the last run ends, live again afterwards.
 context_node& detached_root() noexcept {
   alignas(plain_node) static unsigned char storage[sizeof(plain_node)];
-  static plain_node& n = *new (storage) plain_node(nullptr, nullptr);  // never destroyed, as the background
+  static plain_node& n = *::new (storage) plain_node(nullptr, nullptr);  // never destroyed, as the background
   return n;
 }
 

@@ -64,27 +64,28 @@ task_group::~task_group() {
   }
 }
 
-bool task_group::try_acquire_slot() noexcept {
-  if (node_->is_canceled()) return false;
+/// 0: there is none.
+std::size_t task_group::try_acquire_slot() noexcept {
+  if (node_->is_canceled()) return 0;
   raw_guard hold(object_.lock);
-  if (running_ >= options_.limit) return false;
+  if (running_ >= options_.limit) return 0;
   ++running_;
-  return true;
+  return ++slots_given_;
 }
 
-void task_group::acquire_slot() {
+std::size_t task_group::acquire_slot() {
   sched::waiter w;
   sched::wait_node n(w);
   {
     raw_guard hold(object_.lock);
     if (running_ < options_.limit) {
       ++running_;
-      return;
+      return ++slots_given_;
     }
     w.may_be_ended_by(object_);
     slot_waiters_.push_back(n);
   }
-  if (detail::wait(w, sched::wait_reason::group_slot, this) != sched::was_canceled) return;
+  if (detail::wait(w, sched::wait_reason::group_slot, this) != sched::was_canceled) return n.note;
   {
     raw_guard hold(object_.lock);
     slot_waiters_.remove(n);
@@ -96,7 +97,7 @@ void task_group::acquire_slot() {
   }
   // This group itself was canceled: its tasks are ending, a slot comes soon.
   const detail::ambient_scope shield(nullptr);
-  acquire_slot();
+  return acquire_slot();
 }
 
 void task_group::release_slot() noexcept {
@@ -104,6 +105,7 @@ void task_group::release_slot() noexcept {
   {
     raw_guard hold(object_.lock);
     if (sched::wait_node* n = slot_waiters_.claim_front()) {
+      n->note = ++slots_given_;
       woken.push(*n->owner);
     } else if (--running_ == 0) {
       woken.claim_all(joiners_);
@@ -112,17 +114,14 @@ void task_group::release_slot() noexcept {
   woken.wake_all();
 }
 
-void task_group::start(detail::group_child* c, const detail::site& at) {
+void task_group::start(detail::group_child* c, std::size_t slot, const detail::site& at) {
   sched::choice_point(sched::operation::start, this, at);
   c->group = this;
+  c->index = slot;
   c->job::run = &run_on_fiber;
   c->job::finished = &after_fiber;
   try {
     sched::fiber* f = sched::reserve_fiber(stack_class::standard, name_, at);
-    {
-      raw_guard hold(object_.lock);
-      c->index = ++started_;
-    }
     hb_release(c);
     sched::start_fiber(f, *c);
   } catch (...) {

@@ -7,7 +7,8 @@
 // once; an operation that had already got its result keeps it.
 // Blocking and cancellation: nothing here blocks, except that ~after_func_handle waits for a function that runs.
 // Errors: a canceled blocking operation throws `canceled` (or `deadline_exceeded`); a moved-from context throws misuse.
-// Cost: a derived context is one allocation and one short lock of its parent; cancel() allocates nothing.
+// Cost: a derived context is one piece of memory, pooled by the workers, and one short lock of its parent when something is
+// registered with it; cancel() allocates nothing.
 #pragma once
 
 #include <runnel/base/annotations.hpp>

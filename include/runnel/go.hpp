@@ -8,7 +8,7 @@
 // Blocking and cancellation: the body meets a cancellation at its first blocking call. get() and join() observe the
 // caller's own context and leave the task joinable when that is canceled.
 // Errors: get() rethrows the body's exception, or task_canceled when the task itself was canceled.
-// Cost: one allocation a task, a stack from a pool; a page or two of it are touched.
+// Cost: one piece of memory a task, pooled by the workers, a stack from a pool; a page or two of it are touched.
 #pragma once
 
 #include <runnel/context.hpp>

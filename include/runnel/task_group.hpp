@@ -9,13 +9,14 @@
 // Blocking and cancellation: go blocks at the limit, wait until all have ended. The group's context is below the parent's
 // (the ambient one unless given) and is canceled by a failure, cancel(), and once wait() has returned.
 // Errors: wait() rethrows; misuse for a limit of 0. An error that nobody took goes to the unhandled hook at destruction.
-// Cost: one allocation a task.
+// Cost: one piece of memory a task, pooled by the workers.
 // Source: Go's errgroup (golang.org/x/sync/errgroup), Trio's nurseries.
 #pragma once
 
 #include <runnel/base/annotations.hpp>
 #include <runnel/context.hpp>
 #include <runnel/runtime.hpp>
+#include <runnel/sched/frame.hpp>
 
 #include <string>
 #include <vector>
@@ -52,12 +53,12 @@ class task_group;
 namespace detail {
 
 /// One task of a group, with its callable in a derived class. A failed one is kept, as the record of its failure.
-struct group_child : sched::job {
+struct group_child : sched::job, sched::pooled {
   explicit group_child(void (*c)(group_child&)) noexcept : call(c) {}
   virtual ~group_child() = default;
   void (*const call)(group_child&);  ///< runs the callable and destroys it
   task_group* group = nullptr;
-  std::size_t index = 0;
+  std::size_t index = 0;  ///< the number of its slot, from 1
   std::exception_ptr error;
   group_child* next_failed = nullptr;
 };
@@ -85,8 +86,8 @@ class task_group {
   /// - threads: any
   template <class F>
   RUNNEL_PARKS RUNNEL_SCOPED_SPAWN void go(F&& f, source_location at = source_location::current()) {
-    acquire_slot();
-    start(make(std::forward<F>(f)), at);
+    const std::size_t slot = acquire_slot();
+    start(make(std::forward<F>(f)), slot, at);
   }
   /// The same without waiting; false, and f is not run, when the group is at its limit, has failed or was canceled.
   /// - blocks: never
@@ -94,8 +95,9 @@ class task_group {
   /// - threads: any
   template <class F>
   RUNNEL_SCOPED_SPAWN bool try_go(F&& f, source_location at = source_location::current()) {
-    if (!try_acquire_slot()) return false;
-    start(make(std::forward<F>(f)), at);
+    const std::size_t slot = try_acquire_slot();
+    if (slot == 0) return false;
+    start(make(std::forward<F>(f)), slot, at);
     return true;
   }
 
@@ -133,10 +135,10 @@ class task_group {
       throw;
     }
   }
-  void acquire_slot();
-  bool try_acquire_slot() noexcept;
+  std::size_t acquire_slot();
+  std::size_t try_acquire_slot() noexcept;
   void release_slot() noexcept;
-  void start(detail::group_child* c, const detail::site& at);
+  void start(detail::group_child* c, std::size_t slot, const detail::site& at);
   bool join(time_point deadline);
   void join_shielded() noexcept;
   void finish();
@@ -151,7 +153,7 @@ class task_group {
   sched::wait_object object_;
   // Under object_.lock.
   std::size_t running_ = 0;
-  std::size_t started_ = 0;
+  std::size_t slots_given_ = 0;
   sched::wait_queue slot_waiters_;
   sched::wait_queue joiners_;
   detail::group_child* failed_ = nullptr;  ///< the newest first

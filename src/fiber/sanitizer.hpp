@@ -53,6 +53,12 @@ struct context {
 #endif
 };
 
+/// Memory must go back to the allocator as soon as it is free, or its misuse would not be seen.
+#if defined(RUNNEL_ASAN) || defined(RUNNEL_TSAN)
+inline constexpr bool tracks_memory = true;
+#else
+inline constexpr bool tracks_memory = false;
+#endif
 #if defined(RUNNEL_TSAN)
 inline constexpr bool fresh_stacks = true;
 inline constexpr bool sees_edges = true;

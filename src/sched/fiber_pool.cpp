@@ -28,12 +28,6 @@ struct alignas(64) tally {
 tally of_worker[runtime::max_workers];
 tally of_others;
 
-/// The worker whose thread this is, unless a stop has left it to its fiber: another one may have its number by now.
-worker* counting_worker() noexcept {
-  worker* w = this_worker();
-  return w && !w->left_to_its_fiber() ? w : nullptr;
-}
-
 void count(shim::atomic<std::uint64_t> tally::*which, std::uint64_t n) noexcept {
   if (const worker* w = counting_worker()) {
     auto& own = of_worker[w->index()].*which;
@@ -98,6 +92,11 @@ fiber* take(stack_class c, std::size_t most, std::size_t& n) noexcept {
 }
 
 }  // namespace
+
+worker* counting_worker() noexcept {
+  worker* w = this_worker();
+  return w && !w->left_to_its_fiber() ? w : nullptr;
+}
 
 // ---- a worker's own ----------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 
 #include "base/last_errno.hpp"
 #include "sched/fiber_pool.hpp"
+#include "sched/frame_cache.hpp"
 #include "sched/run_queue.hpp"
 #include "sched/spawn_deque.hpp"
 
@@ -61,6 +62,7 @@ class worker {
   run_queue queue;
   spawn_deque spawned;
   fiber_cache fibers;  ///< own thread
+  frame_cache frames;  ///< own thread
 
   // Under the idle set's lock.
   worker* next_idle = nullptr;
@@ -112,6 +114,8 @@ class worker {
 
 /// The worker whose thread this is, or null. Never inlined: see this_agent().
 [[gnu::noinline]] worker* this_worker() noexcept;
+/// The same, but null also where a stop has left the worker to its fiber: another one may have its number by now.
+worker* counting_worker() noexcept;
 void set_this_worker(worker* w) noexcept;
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

@@ -1,6 +1,16 @@
-// No lost wake-up: the counter and the queue change under one lock, which wait() holds from its look to its enqueueing.
-// Destruction right after wait(): the last done() has claimed the waiters and released the lock before it wakes them, and
-// touches nothing of the group after that.
+// The word: bit 0, W: somebody waits; bits 1 to 32: the counter; above: how many of them are fibers of go().
+//
+// Protocol
+//  1. While W is clear the word changes by compare-exchange, and that is the last that add() and done() touch.
+//  2. W is set and cleared under the lock. While it is set, whoever wants to change the word takes the lock first.
+//  3. W is set exactly while somebody is in the queue, unless somebody holds the lock; so it is clear at a counter of zero.
+// No lost wake-up: wait() sets W and looks at the counter in one operation. What changes the word before that is seen by the
+// look; what comes later finds W and, under the lock, the waiter.
+// Destruction right after wait(): wait() looks under the lock. Who brought the counter to zero has either touched nothing
+// after its compare-exchange, or has claimed the waiters and released the lock before it wakes them, and touches nothing of
+// the group after that.
+// Rejected: one addition for each, and a look at W in what it returns, as Go has it: who brings the counter to zero would come
+// to the lock after the counter has said so, and a waiter that gives up and looks again may have destroyed the group by then.
 #include <runnel/sync/wait_group.hpp>
 
 #include "fiber/sanitizer.hpp"
@@ -16,24 +26,63 @@ using detail::sanitizer::hb_release;
 using sched::choice_point;
 using sched::operation;
 
+namespace {
+
+constexpr std::uint64_t waiting = 1, one = 2, one_fiber = std::uint64_t{1} << 33;
+constexpr std::int64_t most = (std::int64_t{1} << 32) - 1;
+constexpr std::int64_t count_of(std::uint64_t word) noexcept { return static_cast<std::int64_t>(word >> 1) & most; }
+constexpr std::uint64_t fibers_of(std::uint64_t word) noexcept { return word / one_fiber; }
+
+constexpr bool can_change(std::uint64_t word, std::ptrdiff_t n) noexcept {
+  return n >= -count_of(word) && n <= most - count_of(word);
+}
+
+[[noreturn, gnu::cold]] void refuse(std::ptrdiff_t n) {
+  const char* what = n < 0 ? "runnel::wait_group: the counter would become negative: one done() too many"
+                           : "runnel::wait_group: the counter would exceed 4,294,967,295";
+  if (std::uncaught_exceptions() > 0) detail::fatal("%s", what);
+  detail::throw_misuse(what);
+}
+
+}  // namespace
+
 wait_group::~wait_group() {
   raw_guard hold(object_.lock);
-  if (fibers_ != 0)
-    detail::fatal("a wait_group is destroyed while %td of its fibers run: call wait() first", fibers_);
+  const std::uint64_t fibers = fibers_of(word_.load(shim::order::relaxed));  // relaxed: nobody else uses it any more
+  if (fibers != 0)
+    detail::fatal("a wait_group is destroyed while %ju of its fibers run: call wait() first", std::uintmax_t{fibers});
 }
 
 void wait_group::add(std::ptrdiff_t n) {
   choice_point(operation::add, this);
+  if (n < 0) hb_release(&waiters_);
+  change(n, static_cast<std::uint64_t>(n) * one);
+}
+
+void wait_group::started() { change(1, one + one_fiber); }
+void wait_group::ended() noexcept { change(-1, -(one + one_fiber)); }
+
+/// Adds n to the counter, which is `by` in the word.
+void wait_group::change(std::ptrdiff_t n, std::uint64_t by) {
+  std::uint64_t seen = word_.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange
+  while (!(seen & waiting) && can_change(seen, n)) {
+    // release: what happened before a done() is seen by wait(). Relaxed on failure: as above
+    if (word_.compare_exchange(seen, seen + by, shim::order::release, shim::order::relaxed)) return;
+  }
   sched::wake_list woken;
   {
     raw_guard hold(object_.lock);
-    if (count_ + n < 0) {
-      if (std::uncaught_exceptions() > 0) detail::fatal("wait_group: the counter would become negative: one done() too many");
-      detail::throw_misuse("runnel::wait_group: the counter would become negative: one done() too many");
+    // acquire: pairs with the compare-exchange, for the next wait(), which sees what is stored here. An operation that sees
+    // the newest value: what was seen above may be old. From here on the word changes under the lock only
+    seen = word_.fetch_or(waiting, shim::order::acquire);
+    const bool possible = can_change(seen, n);
+    std::uint64_t next = possible ? seen + by : seen;
+    if (count_of(next) == 0) {
+      woken.claim_all(waiters_);
+      next &= ~waiting;
     }
-    if (n < 0) hb_release(&waiters_);
-    count_ += n;
-    if (count_ == 0) woken.claim_all(waiters_);
+    word_.store(next, shim::order::relaxed);  // relaxed: wait() looks under the lock
+    if (!possible) refuse(n);
   }
   woken.wake_all();
 }
@@ -45,7 +94,9 @@ bool wait_group::wait_until(time_point deadline, detail::context_node* extra) {
   sched::wait_node n(w);
   {
     raw_guard hold(object_.lock);
-    if (count_ == 0) {
+    const std::uint64_t seen = word_.fetch_or(waiting, shim::order::acquire);  // acquire: pairs with the compare-exchange in change()
+    if (count_of(seen) == 0) {
+      word_.store(seen, shim::order::relaxed);  // relaxed: it says what it said before
       hb_acquire(&waiters_);
       return true;
     }
@@ -60,25 +111,10 @@ bool wait_group::wait_until(time_point deadline, detail::context_node* extra) {
   {
     raw_guard hold(object_.lock);
     waiters_.remove(n);
+    if (waiters_.empty()) word_.fetch_and(~waiting, shim::order::relaxed);  // relaxed: what W guards is guarded by the lock
   }
   if (t == sched::was_canceled) detail::throw_wait_canceled(extra);
   return false;
-}
-
-void wait_group::started() noexcept {
-  raw_guard hold(object_.lock);
-  ++count_;
-  ++fibers_;
-}
-
-void wait_group::ended() noexcept {
-  sched::wake_list woken;
-  {
-    raw_guard hold(object_.lock);
-    --fibers_;
-    if (--count_ == 0) woken.claim_all(waiters_);
-  }
-  woken.wake_all();
 }
 
 namespace detail {

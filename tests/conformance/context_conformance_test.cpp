@@ -14,7 +14,9 @@ using namespace std::chrono_literals;
 class context_conformance : public behaviour {};
 RUNNEL_EVERY_CALLER(context_conformance);
 
+/// Those that the context knows: something is registered with them, or they have a time limit.
 std::size_t children(const context& c) { return detail::node_of(c).child_count(); }
+void make_known(const context& c) { detail::node_of(c).ensure_linked(); }
 
 struct failure : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -55,6 +57,8 @@ TEST_P(context_conformance, context_02_canceling_the_parent_finishes_all_below_a
     auto child = derive_cancel(parent.ctx);
     const context value = derive_value(parent.ctx, key, 1);
     auto timed = derive_timeout(value, 10'000h);
+    EXPECT_EQ(children(parent.ctx), 1u) << "of the first child nothing hangs";
+    make_known(child.ctx);
     EXPECT_EQ(children(parent.ctx), 2u);
     EXPECT_EQ(children(value), 1u);
     EXPECT_EQ(stats().armed_timers, 1u);
@@ -225,6 +229,8 @@ TEST_P(context_conformance, context_10_a_canceled_child_leaves_the_list_of_its_p
     EXPECT_EQ(children(parent.ctx), 0u);
     {
       auto child = derive_cancel(parent.ctx);
+      EXPECT_EQ(children(parent.ctx), 0u);
+      auto registered = after_func(child.ctx, [] {});
       EXPECT_EQ(children(parent.ctx), 1u);
       child.cancel();
       EXPECT_EQ(children(parent.ctx), 0u);

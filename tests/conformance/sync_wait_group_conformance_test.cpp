@@ -34,6 +34,18 @@ TEST_P(wait_group_conformance, waitgroup_02_one_done_too_many_is_misuse_and_chan
   });
 }
 
+TEST_P(wait_group_conformance, waitgroup_02_a_counter_that_is_too_high_is_refused) {
+  in_runtime([] {
+    wait_group w;
+    w.add(4'294'967'295);
+    EXPECT_THROW(w.add(), misuse);
+    EXPECT_THROW(w.add(-4'294'967'296), misuse);
+    EXPECT_FALSE(w.wait_for(0s));
+    w.add(-4'294'967'295);
+    w.wait();
+  });
+}
+
 TEST_F(wait_group_misuse_death_test, waitgroup_02_one_done_too_many_during_unwinding_ends_the_process) {
   EXPECT_DEATH(
       {
@@ -73,6 +85,21 @@ TEST_P(wait_group_conformance, waitgroup_02_neighbour_a_fiber_that_fails_is_coun
     EXPECT_EQ(unhandled.load(), 1) << "a cancellation is none";
   });
   set_unhandled_hook(nullptr);
+}
+
+TEST_P(wait_group_conformance, a_wait_sees_the_zero_though_the_counter_goes_up_at_once) {
+  in_runtime([this] {
+    wait_group w;
+    w.add();
+    auto waiter = start([&] { w.wait(); });
+    until_waiting(1);
+    w.done();
+    w.add();
+    waiter.join();
+    EXPECT_FALSE(w.wait_for(0s));
+    w.done();
+    w.wait();
+  });
 }
 
 TEST_P(wait_group_conformance, waitgroup_06_canceled_waiters_throw_and_the_others_wait_on) {

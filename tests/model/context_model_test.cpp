@@ -99,6 +99,169 @@ TEST(context, a_hook_fires_or_is_removed) {
   EXPECT_EQ(outcomes, 7);
 }
 
+// ---- links are made late: the parent learns of a child when something is registered with it
+
+struct counting_hook : runnel::detail::cancel_hook {
+  counting_hook() {
+    fire = [](runnel::detail::cancel_hook& c) noexcept { ++static_cast<counting_hook&>(c).fired; };
+  }
+  int fired = 0;
+};
+
+TEST(context, a_hook_below_is_fired_or_refused_when_the_parent_is_canceled) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{4, 3}, [&] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    derived_context child = derive_cancel(parent.ctx);
+    counting_hook h;
+    model::thread t([&] { parent.cancel.cancel(); });
+    const bool added = node_of(child.ctx).add_hook(h);
+    t.join();
+    check(h.fired == (added ? 1 : 0), "the cancellation was lost");
+    check(child.ctx.is_canceled(), "the child was missed");
+    outcomes |= added ? 1 : 2;
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(context, a_hook_below_is_fired_or_refused_when_the_grandparent_is_canceled) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{3, 2}, [&] {
+    around::world w;
+    derived_context top = derive_cancel(context::background());
+    derived_context middle = derive_cancel(top.ctx);
+    counting_hook h;
+    model::thread t([&] { top.cancel.cancel(); });
+    derived_context child = derive_cancel(middle.ctx);
+    const bool added = node_of(child.ctx).add_hook(h);
+    t.join();
+    check(h.fired == (added ? 1 : 0), "the cancellation was lost");
+    check(child.ctx.is_canceled(), "the child was missed");
+    outcomes |= added ? 1 : 2;
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(context, what_came_before_the_cancellation_of_the_parent_is_seen_with_it) {
+  expect_passes(explore(bounds{4, 4}, [] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    derived_context child = derive_cancel(parent.ctx);
+    int before = 0;
+    model::thread t([&] {
+      before = 1;
+      parent.cancel.cancel();
+    });
+    if (node_of(child.ctx).is_canceled()) {
+      check(before == 1, "late");
+      check(node_of(child.ctx).origin() == &node_of(parent.ctx), "another origin");
+    }
+    t.join();
+  }));
+}
+
+TEST(context, who_has_seen_the_parent_canceled_sees_the_child_canceled_from_then_on) {
+  expect_passes(explore(bounds{4, 3}, [] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    derived_context child = derive_cancel(parent.ctx);
+    context_node& n = node_of(child.ctx);
+    model::thread canceler([&] { parent.cancel.cancel(); });
+    model::thread linker([&] { n.ensure_linked(); });
+    const bool first = n.is_canceled();
+    check(!first || n.is_canceled(), "live again");
+    canceler.join();
+    linker.join();
+    check(n.is_canceled(), "the child was missed");
+  }));
+}
+
+TEST(context, of_two_cancellations_the_first_to_be_seen_stays) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{3, 2}, [&] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    derived_context child = derive_cancel(parent.ctx);
+    context_node& n = node_of(child.ctx);
+    model::thread above([&] { parent.cancel.cancel(); });
+    model::thread itself([&] { child.cancel.cancel(); });
+    context_node* first = n.origin();
+    above.join();
+    itself.join();
+    check(!first || n.origin() == first, "another one");
+    check(n.origin() == &n || n.origin() == &node_of(parent.ctx), "of no one");
+    outcomes |= n.origin() == &n ? 1 : 2;
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(context, a_cancellation_from_above_that_was_seen_comes_before_a_later_one) {
+  expect_passes(explore(bounds{4, 3}, [&] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    derived_context child = derive_cancel(parent.ctx);
+    parent.cancel.cancel();
+    model::thread t([&] { child.cancel.cancel(); });
+    check(node_of(child.ctx).origin() == &node_of(parent.ctx), "the first was lost");
+    t.join();
+    check(node_of(child.ctx).origin() == &node_of(parent.ctx), "the first was lost");
+  }));
+}
+
+TEST(context, a_canceled_child_does_not_stay_in_the_list_of_its_parent) {
+  expect_passes(explore(bounds{4, 3}, [&] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    derived_context child = derive_cancel(parent.ctx);
+    model::thread t([&] { child.cancel.cancel(); });
+    node_of(child.ctx).ensure_linked();
+    t.join();
+    check(node_of(parent.ctx).child_count() == 0, "left behind");
+  }));
+}
+
+TEST(context, two_who_link_do_it_once) {
+  expect_passes(explore(bounds{4, 3}, [&] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    derived_context child = derive_cancel(parent.ctx);
+    model::thread t([&] { node_of(child.ctx).ensure_linked(); });
+    node_of(child.ctx).ensure_linked();
+    check(node_of(parent.ctx).child_count() == 1, "not found");
+    t.join();
+    check(node_of(parent.ctx).child_count() == 1, "not found, or twice");
+  }));
+}
+
+TEST(context, what_is_linked_may_be_asked_for_its_state_under_its_lock) {
+  expect_passes(explore(bounds{4, 3}, [&] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    derived_context child = derive_cancel(parent.ctx);
+    context_node& n = node_of(child.ctx);
+    model::thread t([&] { parent.cancel.cancel(); });
+    n.ensure_linked();
+    {
+      runnel::detail::raw_guard hold(n.lock);
+      const bool canceled = n.state() != runnel::detail::cancel_state::live;
+      check(canceled == n.is_canceled(), "it has changed under the lock");
+    }
+    t.join();
+  }));
+}
+
+TEST(context, a_linked_child_that_goes_during_the_cancellation_is_left_alone) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    derived_context parent = derive_cancel(context::background());
+    std::optional<derived_context> child(derive_cancel(parent.ctx));
+    node_of(child->ctx).ensure_linked();
+    model::thread t([&] { parent.cancel.cancel(); });
+    child.reset();
+  }));
+}
+
 TEST(context, of_two_extensions_one_is_kept) {
   struct extension : runnel::detail::node_extension {
     explicit extension(int v) : value(v) {}

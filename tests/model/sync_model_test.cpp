@@ -113,4 +113,130 @@ TEST(wait_group, wait_returns_behind_the_last_done) {
   }));
 }
 
+TEST(wait_group, two_wait_and_the_last_to_return_destroys_it) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w;
+    auto g = std::make_unique<runnel::wait_group>();
+    int done = 0;
+    g->add();
+    model::thread other([&] {
+      g->wait();
+      check(done == 1, "what happened before done() is visible");
+    });
+    model::thread last([&] {
+      done = 1;
+      g->done();
+    });
+    g->wait();
+    check(done == 1, "what happened before done() is visible");
+    other.join();
+    g.reset();  // last may still be inside done()
+  }));
+}
+
+TEST(wait_group, who_gives_up_leaves_it_to_the_others) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{2, 1}, [&] {
+    around::world w;
+    auto g = std::make_unique<runnel::wait_group>();
+    g->add();
+    int done = 0, reached = 0;
+    model::thread hasty([&] { reached = g->wait_for(std::chrono::nanoseconds(1)); });
+    model::thread worker([&] {
+      done = 1;
+      g->done();
+    });
+    g->wait();
+    check(done == 1, "what happened before done() is visible");
+    hasty.join();
+    g.reset();
+    outcomes |= 1 << reached;
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(wait_group, who_has_given_up_may_look_again_and_destroy_it) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    auto g = std::make_unique<runnel::wait_group>();
+    g->add();
+    int done = 0;
+    model::thread worker([&] {
+      done = 1;
+      g->done();
+    });
+    if (!g->wait_for(std::chrono::nanoseconds(1))) g->wait();
+    check(done == 1, "what happened before done() is visible");
+    g.reset();
+  }));
+}
+
+TEST(wait_group, one_that_is_canceled_leaves_nothing_behind) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{2, 1}, [&] {
+    around::world w;
+    auto g = std::make_unique<runnel::wait_group>();
+    auto d = runnel::derive_cancel(runnel::context::background());
+    g->add();
+    model::thread worker([&] { g->done(); });
+    model::thread canceler([&] { d.cancel.cancel(); });
+    try {
+      g->wait(d.ctx);
+      outcomes |= 1;
+    } catch (const runnel::canceled&) {
+      outcomes |= 2;
+    }
+    g->wait();
+    g.reset();
+    worker.join();
+    canceler.join();
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(wait_group, one_done_too_many_hides_nothing) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    runnel::wait_group g;
+    int done = 0;
+    g.add();
+    model::thread worker([&] {
+      done = 1;
+      g.done();
+    });
+    try {
+      g.add(-2);
+      check(false, "below zero");
+    } catch (const runnel::misuse&) {
+    }
+    g.wait();
+    check(done == 1, "what happened before done() is visible");
+    worker.join();
+  }));
+}
+
+TEST(wait_group, it_can_be_used_again) {
+  expect_passes(explore(bounds{3, 1}, [] {
+    around::world w;
+    runnel::wait_group g;
+    int first = 0, second = 0;
+    g.add();
+    model::thread worker([&] {
+      first = 1;
+      g.done();
+    });
+    g.wait();
+    check(first == 1, "what happened before done() is visible");
+    g.add();
+    model::thread next([&] {
+      second = 1;
+      g.done();
+    });
+    g.wait();
+    check(second == 1, "what happened before done() is visible");
+    worker.join();
+    next.join();
+  }));
+}
+
 }  // namespace

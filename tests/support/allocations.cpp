@@ -1,18 +1,22 @@
 // Counts what operator new has given out and operator delete has not had back.
 #include "fixture.hpp"
 
+#include <runnel/sched/frame.hpp>
+
 #include <atomic>
 #include <cstdlib>
 #include <new>
 
 namespace {
 std::atomic<std::int64_t> live{0};
+std::atomic<std::uint64_t> made{0};
 
 void* allocate(std::size_t n, std::size_t align) {
   if (n == 0) n = 1;
   void* p = align > alignof(std::max_align_t) ? std::aligned_alloc(align, (n + align - 1) / align * align) : std::malloc(n);
   if (!p) throw std::bad_alloc();
   live.fetch_add(1, std::memory_order_relaxed);
+  made.fetch_add(1, std::memory_order_relaxed);
   return p;
 }
 void give_back(void* p) noexcept {
@@ -22,7 +26,12 @@ void give_back(void* p) noexcept {
 }
 }  // namespace
 
-std::int64_t runnel::test::live_allocations() noexcept { return live.load(std::memory_order_relaxed); }
+std::int64_t runnel::test::live_allocations() noexcept {
+  return live.load(std::memory_order_relaxed) + runnel::sched::live_frames();
+}
+std::uint64_t runnel::test::allocations_made() noexcept {
+  return made.load(std::memory_order_relaxed) + runnel::sched::frames_from_heap();
+}
 
 void* operator new(std::size_t n) { return allocate(n, 0); }
 void* operator new[](std::size_t n) { return allocate(n, 0); }

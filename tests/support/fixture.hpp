@@ -14,8 +14,10 @@
 
 namespace runnel::test {
 
-/// Live blocks from operator new; see allocations.cpp.
+/// Live blocks from operator new, and of the library's pool; see allocations.cpp.
 std::int64_t live_allocations() noexcept;
+/// How many blocks have been asked of the heap.
+std::uint64_t allocations_made() noexcept;
 
 /// n divided by RUNNEL_TEST_SCALE, at least 1: sizes of stress tests in slow builds.
 std::size_t scaled(std::size_t n);

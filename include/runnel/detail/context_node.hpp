@@ -1,18 +1,26 @@
 // A node of the tree of contexts: a flag that is set once, for itself and everything below it.
 //
 // Invariants
-//  1. A node holds a reference to its parents. A parent knows its children without owning them; a child unlinks
+//  1. A node holds a reference to its parents. A parent knows its linked children without owning them; a child unlinks
 //     itself under the parent's lock before it goes, and is only used by the parent under that lock or after
 //     try_add_ref() has succeeded there.
-//  2. state_ leaves `live` once, under the lock, after cause_ and origin_ are written (release); who has seen it
-//     changed (acquire) may read them without the lock.
+//  2. state_ becomes `canceled` or `deadline_passed` once, under the lock, after cause_ and origin_ are written (release);
+//     who has seen it so (acquire) may read them without the lock.
 //  3. A canceled node has no children, listeners, watchers or hooks, and gets none.
-//  4. A listener is an agent that has waited with this node as its ambient context and may do so again. It stands here from
+//  4. A node begins `unlinked`: its parent does not know it, and whoever looks at it looks at the parent too. An unlinked
+//     node has no children, listeners, watchers, hooks or timer: they are preceded by ensure_linked(). So a parent is never
+//     unlinked.
+//  5. A listener is an agent that has waited with this node as its ambient context and may do so again. It stands here from
 //     its first such wait until the scope, or the fiber, that has the node as its ambient context ends.
+// Table of state_:
+//   unlinked --ensure_linked(), under the parent's lock--> live
+//   unlinked, live --cancel_one(), under the lock--> canceled, deadline_passed
+//   unlinked --inherit(), under the lock, the parent being canceled--> what the parent is
 // Lock order: one node at a time.
 #pragma once
 
 #include <runnel/base/ref_ptr.hpp>
+#include <runnel/sched/frame.hpp>
 #include <runnel/sched/timer.hpp>
 #include <runnel/sched/waiter.hpp>
 
@@ -25,7 +33,12 @@ struct listener_tag;
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
-enum class cancel_state : std::uint32_t { live, canceled, deadline_passed };
+enum class cancel_state : std::uint32_t {
+  live,
+  canceled,
+  deadline_passed,
+  unlinked,  ///< inside a node only: live, unless its parent is canceled
+};
 
 struct hook_tag;
 /// Something to be started when the node is canceled.
@@ -40,7 +53,7 @@ struct node_extension {
 };
 
 struct sibling_tag;
-class context_node : public sched::wait_object, public list_hook<sibling_tag> {
+class context_node : public sched::wait_object, public list_hook<sibling_tag>, public sched::pooled {
  public:
   /// cancel_parent: whose cancellation reaches this one; value_parent: where values are looked up. Both may be null.
   context_node(context_node* cancel_parent, context_node* value_parent) noexcept;
@@ -50,27 +63,33 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag> {
   void release_ref() noexcept;
 
   bool is_canceled() const noexcept {
-    return state_.load(shim::order::acquire) != cancel_state::live;  // acquire: see invariant 2
+    const cancel_state s = state_.load(shim::order::acquire);  // acquire: see invariant 2
+    return s != cancel_state::live && (s != cancel_state::unlinked || parent_is_canceled());
   }
-  cancel_state state() const noexcept;
+  /// Not under `lock`, unless it is known to be linked. Never `unlinked`.
+  cancel_state state() noexcept;
   /// Cancels it and everything below; the first cancellation wins. Never allocates.
   void cancel(std::exception_ptr cause, cancel_state how = cancel_state::canceled) noexcept;
   /// The cause that was given, else the exception that a blocking call would throw; null while live.
   std::exception_ptr cause();
   [[noreturn]] void throw_canceled();
   /// The context whose cancellation reached this one; null while live.
-  context_node* origin() const noexcept;
+  context_node* origin() noexcept;
   /// Whether the node with this number is this one or one above it.
   bool below(std::uint64_t other) const noexcept;
 
   /// `never` when there is none; of this node or one above.
   time_point deadline() const noexcept { return deadline_; }
-  /// Before the node is shared: cancels it at `t`, with `cause` if that is not null.
-  void set_deadline(time_point t, std::exception_ptr cause);
-  std::exception_ptr deadline_cause() const noexcept { return deadline_cause_; }
+
+  /// Makes the parent know this node. To be called, without locks, before anything is registered with it; the node itself
+  /// does so for hooks and children.
+  void ensure_linked() noexcept {
+    // relaxed: it never becomes unlinked again, and everything else is looked at under locks
+    if (state_.load(shim::order::relaxed) == cancel_state::unlinked) link();
+  }
 
   virtual const void* find_value(const void* key) const noexcept;
-  context_node* value_parent() const noexcept { return value_parent_.get(); }
+  context_node* value_parent() const noexcept { return value_parent_; }
 
   /// Links a hook; false, and nothing linked, when the node is canceled already.
   bool add_hook(cancel_hook& h) noexcept;
@@ -82,7 +101,7 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag> {
   /// Keeps e, or destroys it where another one is there already; returns the one that is kept.
   node_extension* attach(std::unique_ptr<node_extension> e) noexcept;
 
-  // For select and wait(): under `lock`.
+  // For wait(): without locks.
   /// Makes a its listener; one that stays where it is while a waits under it again and again.
   void let_listen(sched::agent& a) noexcept;
   /// Ends that. The node's memory is still there.
@@ -90,6 +109,7 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag> {
   /// Ends w, which belongs to a listener, at a cancellation from now on. True: it is canceled already, and w was ended.
   bool ends_listening(sched::waiter& w) noexcept;
 
+  // For select and wait(): under `lock`, and linked.
   void watch(sched::wait_node& n) noexcept { watchers_.push_back(n); }
   void unwatch(sched::wait_node& n) noexcept { watchers_.remove(n); }
 
@@ -102,27 +122,24 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag> {
  protected:
   virtual ~context_node();
 
+  time_point deadline_ = never;  ///< before the node is shared
+
  private:
-  struct deadline_timer : sched::timer_node, sched::deferred {
-    explicit deadline_timer(context_node& n) noexcept;
-    context_node& node;
-  };
+  bool parent_is_canceled() const noexcept;
+  cancel_state settle() noexcept;
+  cancel_state inherit() noexcept;
+  void link() noexcept;
   void unlink() noexcept;
-  void cancel_one(context_node& origin, std::exception_ptr& cause, cancel_state how, context_node*& more) noexcept;
-  static sched::deferred* on_deadline(sched::timer_node& t, time_point now, sched::wake_list&) noexcept;
-  static void cancel_late(sched::deferred* d) noexcept;
+  bool cancel_one(context_node& origin, std::exception_ptr& cause, cancel_state how, context_node*& more) noexcept;
+  /// After it was canceled, without locks.
+  virtual void on_canceled() noexcept {}
 
   shim::atomic<std::uint32_t> refs_{1};
   shim::atomic<cancel_state> state_{cancel_state::live};
-  ref_ptr<context_node> cancel_parent_;
-  ref_ptr<context_node> value_parent_;
-  context_node* origin_ = nullptr;  ///< this node or one above, which cancel_parent_ keeps alive
-  context_node* next_to_cancel_ = nullptr;
+  ref_ptr<context_node> cancel_parent_;  ///< null: nothing above can cancel it
+  context_node* value_parent_;           ///< with a reference of its own unless it is cancel_parent_
+  context_node* origin_ = nullptr;       ///< this node or one above, which cancel_parent_ keeps alive
   std::exception_ptr cause_;
-  time_point deadline_ = never;
-  std::exception_ptr deadline_cause_;
-  deadline_timer timer_{*this};
-  shim::atomic<bool> has_timer_{false};
   shim::atomic<node_extension*> extension_{nullptr};
   intrusive_list<context_node, sibling_tag> children_;
   intrusive_list<sched::agent, sched::listener_tag> listeners_;
@@ -134,6 +151,28 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag> {
 class plain_node final : public context_node {
  public:
   using context_node::context_node;
+};
+
+/// A node with a time limit of its own, earlier than that of its parent.
+class deadline_node final : public context_node {
+ public:
+  deadline_node(context_node& parent, time_point limit) noexcept : context_node(&parent, &parent) { deadline_ = limit; }
+  /// Before the node is shared: the limit counts from now on, its end has that cause.
+  void start(std::exception_ptr cause);
+
+ private:
+  struct limit_timer : sched::timer_node, sched::deferred {
+    explicit limit_timer(deadline_node& n) noexcept;
+    deadline_node& node;
+  };
+  ~deadline_node() override;
+  void on_canceled() noexcept override;
+  static sched::deferred* on_deadline(sched::timer_node& t, time_point now, sched::wake_list&) noexcept;
+  static void cancel_late(sched::deferred* d) noexcept;
+
+  std::exception_ptr limit_cause_;
+  shim::atomic<bool> has_timer_{false};
+  limit_timer timer_{*this};
 };
 
 /// The node that is never canceled and has no values.

@@ -94,7 +94,7 @@ class done_case_core : public select_case {
   void dequeue(sched::wait_node& n) noexcept final { node_->unwatch(n); }
 
  protected:
-  explicit done_case_core(context_node& n) noexcept : node_(&n) {}
+  explicit done_case_core(context_node& n) noexcept : node_(&n) { n.ensure_linked(); }
   ref_ptr<context_node> node_;
 };
 

@@ -3,9 +3,9 @@
 // Use when: fibers or threads that are not a task_group's announce their end. Prefer a task_group: it owns its tasks and
 // carries their errors.
 // Guarantees: what happened before a done() happens before the wait() that it ends. May be destroyed right after wait().
-// Errors: a counter below zero throws misuse and leaves it at zero (in unwinding: fatal). Destroying it while it counts
-// fibers that were started by go() is fatal.
-// Cost: 48 bytes, one short lock an operation.
+// Errors: a counter below zero, or above 4,294,967,295, throws misuse and leaves it as it was (in unwinding: fatal).
+// Destroying it while it counts fibers that were started by go() is fatal.
+// Cost: 48 bytes. add() and done() are one compare-exchange while nobody waits, else one short lock.
 // Source: Go's sync.WaitGroup.
 #pragma once
 
@@ -48,21 +48,20 @@ class wait_group {
 
  private:
   RUNNEL_PARKS bool wait_until(time_point deadline, detail::context_node* extra = nullptr);
-  void started() noexcept;
+  void started();
   void ended() noexcept;
+  void change(std::ptrdiff_t n, std::uint64_t by);
   template <class F>
   struct frame;
 
   sched::wait_object object_;
-  // Under object_.lock.
-  std::ptrdiff_t count_ = 0;
-  std::ptrdiff_t fibers_ = 0;
-  sched::wait_queue waiters_;
+  shim::atomic<std::uint64_t> word_{0};  ///< see wait_group.cpp
+  sched::wait_queue waiters_;            ///< under object_.lock
 };
 
 namespace detail {
 /// A fiber that belongs to no handle: its end is reported to an owner's function.
-struct owned_child : sched::job {
+struct owned_child : sched::job, sched::pooled {
   owned_child(void (*c)(owned_child&), void (*e)(owned_child&) noexcept) noexcept : call(c), end(e) {}
   virtual ~owned_child() = default;
   void (*const call)(owned_child&);

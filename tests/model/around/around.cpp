@@ -318,6 +318,9 @@ void stop_blocking_pool() noexcept {}
 std::size_t abandon_fibers(const world*) noexcept { return 0; }
 void notice_idleness() noexcept {}
 fiber_cache::~fiber_cache() = default;
+frame_cache::~frame_cache() = default;
+void* take_frame(std::size_t bytes) { return ::operator new(bytes); }
+void give_frame(void* p, std::size_t) noexcept { ::operator delete(p); }
 // Nothing happens in a bubble.
 world* this_world() noexcept { return nullptr; }
 std::uint32_t number_of_this_world() noexcept { return 0; }
