@@ -158,6 +158,10 @@ void task_core::join() {
 
 void task_core::join_shielded() noexcept {
   if (left_behind()) return;
+  {
+    raw_guard hold(lock);
+    if (done_) return see_end();  // as nearly always, after get()
+  }
   ambient_scope shield(nullptr);
   join();
 }
