@@ -66,8 +66,7 @@ void deliver_unhandled(std::exception_ptr e) noexcept {
 
 // ---- task_core -------------------------------------------------------------------------------------------------
 
-task_core::task_core(body_function body, ambient_parents parents) noexcept
-    : context_node(parents.cancel, parents.values), body_(body) {
+task_core::task_core(ambient_parents parents) noexcept : context_node(parents.cancel, parents.values) {
   job::run = &run_on_fiber;
   job::finished = &after_fiber;
 }
@@ -90,7 +89,7 @@ void task_core::run_on_fiber(sched::job& j) noexcept {
   {
     fiber_frame frame(c);
     try {
-      c.body_(c);
+      c.run_body();
     } catch (const canceled& e) {
       c.outcome_ = c.below(e.origin().order()) || ended_with_its_bubble(e) ? outcome::canceled : outcome::failed;
       if (c.outcome_ == outcome::failed) c.error_ = std::current_exception();
@@ -163,6 +162,10 @@ void task_core::join() {
 
 void task_core::join_shielded() noexcept {
   if (left_behind()) return;
+  {
+    raw_guard hold(lock);
+    if (done_) return see_end();  // as nearly always, after get()
+  }
   ambient_scope shield(nullptr);
   join();
 }

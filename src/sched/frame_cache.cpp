@@ -6,6 +6,7 @@
 #include <runnel/base/raw_lock.hpp>
 #include <runnel/sched/frame.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -24,8 +25,14 @@ struct shared_batches {
 };
 shared_batches shared[frame_cache::classes];
 
-constexpr std::size_t class_of(std::size_t bytes) noexcept { return (bytes - 1) / frame_cache::granularity; }
-constexpr std::size_t size_of(std::size_t size_class) noexcept { return (size_class + 1) * frame_cache::granularity; }
+constexpr std::size_t class_of(std::size_t bytes) noexcept {
+  return (std::max(bytes, frame_cache::smallest) - frame_cache::smallest + frame_cache::step - 1) / frame_cache::step;
+}
+constexpr std::size_t size_of(std::size_t size_class) noexcept {
+  return frame_cache::smallest + size_class * frame_cache::step;
+}
+static_assert(class_of(frame_cache::largest) == frame_cache::classes - 1);
+static_assert(sizeof(free_frame) <= frame_cache::smallest);
 
 void free_all(free_frame* first) noexcept {
   while (first) std::free(std::exchange(first, first->next));
@@ -113,7 +120,7 @@ void* take_frame(std::size_t bytes) {
   if (!p) {
     p = std::malloc(size_of(c));
     if (!p) throw std::bad_alloc();
-    from_heap.fetch_add(1, shim::order::relaxed);  // relaxed: a statistic
+    if (w) from_heap.fetch_add(1, shim::order::relaxed);  // relaxed: a statistic
   }
   count_frame(+1);
   return p;

@@ -17,9 +17,10 @@ struct free_frame {
   free_frame* next_batch;  ///< of the first one of a batch
 };
 
+/// Sizes in steps of 16 bytes from 24: what fits, with the word that allocators keep beside each piece, multiples of 16.
 class frame_cache {
  public:
-  static constexpr std::size_t granularity = 16, classes = 32, largest = granularity * classes;
+  static constexpr std::size_t smallest = 24, step = 16, classes = 32, largest = smallest + step * (classes - 1);
 
   frame_cache() noexcept = default;
   frame_cache(const frame_cache&) = delete;

@@ -24,9 +24,7 @@ enum class escape : std::uint8_t { keep, terminate };
 
 class task_core : public context_node, public sched::job {
  public:
-  using body_function = void (*)(task_core&);
-
-  task_core(body_function body, ambient_parents parents) noexcept;
+  explicit task_core(ambient_parents parents) noexcept;
 
   /// Starts the fiber, which holds a reference until it has ended. Throws std::bad_alloc and starts nothing.
   void start(const start_options& o, escape e = escape::keep);
@@ -52,11 +50,12 @@ class task_core : public context_node, public sched::job {
 
  private:
   enum class outcome : std::uint8_t { value, canceled, failed };
+  /// Calls the callable, keeps what it returns and destroys it.
+  virtual void run_body() = 0;
   bool left_behind() const noexcept;
   static void run_on_fiber(sched::job& j) noexcept;
   static void after_fiber(sched::job& j) noexcept;
 
-  const body_function body_;
   escape escape_ = escape::keep;
   outcome outcome_ = outcome::value;
   bool done_ = false;
@@ -99,17 +98,18 @@ struct task_result<void> : task_core {
 template <class R, class F>
 struct task_frame final : task_result<R> {
   template <class G>
-  task_frame(ambient_parents parents, G&& g) : task_result<R>(&body, parents), function(std::forward<G>(g)) {}
+  task_frame(ambient_parents parents, G&& g) : task_result<R>(parents), function(std::forward<G>(g)) {}
 
-  static void body(task_core& c) {
-    auto& self = static_cast<task_frame&>(c);
+  std::optional<F> function;
+
+ private:
+  void run_body() override {
     struct destroy {
       std::optional<F>& f;
       ~destroy() { f.reset(); }
-    } at_end{self.function};
-    self.fill(*self.function);
+    } at_end{function};
+    this->fill(*function);
   }
-  std::optional<F> function;
 };
 
 /// The parents of a task that belongs to the runtime: the ambient values, the cancellation of the runtime's end.

@@ -1,6 +1,6 @@
 // Memory for what comes and goes with tasks: their frames, and contexts.
 //
-// Use it by deriving from `pooled`. What is bigger than 512 bytes or over-aligned comes from operator new.
+// Use it by deriving from `pooled`. What is bigger than 520 bytes or over-aligned comes from operator new.
 // Guarantees: none about addresses; a piece may be freed by another thread than took it.
 // Cost: on a worker, in the steady state, a few instructions without an atomic operation. Up to 2 MiB of each size, in
 // steps of 16 bytes, are kept for the next ones.
@@ -23,7 +23,7 @@ void give_frame(void* p, std::size_t bytes) noexcept;
 bool pools_frames() noexcept;
 /// Pieces given out and not given back; counted in checked builds, else 0. Those from operator new are not among them.
 std::int64_t live_frames() noexcept;
-/// How many times a piece came from the heap because there was no free one.
+/// How many times a worker had no free piece and took one from the heap.
 std::uint64_t frames_from_heap() noexcept;
 
 struct pooled {
