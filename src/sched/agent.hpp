@@ -5,6 +5,7 @@
 #pragma once
 
 #include "fiber/sanitizer.hpp"
+#include "fiber/stack_pool.hpp"
 #include "sched/fiber_label.hpp"
 
 #include <runnel/fiber/stack.hpp>
@@ -62,6 +63,8 @@ struct fiber : agent {
   std::byte* stack_bottom = nullptr;  ///< lowest usable byte, above the guard
   std::byte* stack_top = nullptr;
   stack_class size_class = stack_class::standard;
+  bool checks_stack = false;      ///< its guard is in software: looked at whenever it leaves the stack
+  detail::guard_kind own_stack{};  ///< of a stack of its own mapping
 
   // For reports; written before the fiber is made runnable, or by the fiber itself.
   shim::atomic<fiber_state> state{fiber_state::unused};

@@ -28,6 +28,14 @@ class fiber_cache {
   std::uint64_t end_of_ids_ = 0;
 };
 
+// The monitor gives the memory of stacks that lie idle back. Workers keep some of their own, which it leaves alone.
+/// Those that nobody has taken since the last call are to be trimmed.
+void mark_idle_stacks() noexcept;
+/// Trims up to `most` of them; whether more are left.
+bool trim_idle_stacks(std::size_t most) noexcept;
+/// Whether any unused stack, beside the workers' own, may hold memory.
+bool any_idle_stacks() noexcept;
+
 /// Waits until no started fiber is left, or the deadline; false then. From a thread.
 bool wait_until_none_live(time_point deadline) noexcept;
 /// Ends such waits: nothing will change any more.

@@ -9,6 +9,7 @@
 #include <runnel/sched/waiter.hpp>
 
 #include "base/futex.hpp"
+#include "sched/fork.hpp"
 #include "sched/runtime.hpp"
 #include "sched/world.hpp"
 
@@ -235,7 +236,7 @@ void spend_turn() noexcept {
     if (const world* in = this_world(); in && in->controlled_by) return;  // turns are the control's
   }
   worker* w = this_worker();
-  if (w && w->spend()) yield_turn();
+  if (w && w->spend() && !in_forked_child()) yield_turn();
 }
 
 std::uint64_t wait_object::give_order() const noexcept {

@@ -12,12 +12,14 @@
 #include "base/futex.hpp"
 #include "fiber/switch.hpp"
 #include "sched/fiber_pool.hpp"
+#include "sched/fork.hpp"
 #include "sched/monitor.hpp"
 #include "sched/poll.hpp"
 #include "sched/runtime.hpp"
 #include "sched/signal_stack.hpp"
 #include "sched/world.hpp"
 
+#include <runnel/base/assert.hpp>
 #include <runnel/base/random.hpp>
 
 #include <cxxabi.h>
@@ -45,7 +47,11 @@ void worker::main() noexcept {
   signal_stack alternate;
   while (fiber* f = find_work()) {
     execute(f);
-    if (left_to_its_fiber()) return set_this_worker(nullptr);
+    if (left_to_its_fiber()) {
+      set_this_worker(nullptr);
+      if (in_forked_child()) detail::fatal("the function of a fiber has returned in a forked child: call exec or _exit there");
+      return;
+    }
   }
   if (searching) {
     searching = false;
@@ -112,6 +118,7 @@ void worker::execute(fiber* f) noexcept {
 }
 
 void worker::leave(fiber& f, afterwards what) noexcept {
+  if (f.checks_stack) check_stack(f);
   worker* w = this_worker();
   auto* exceptions = reinterpret_cast<exception_state*>(w->exceptions_);
   f.caught_exceptions = exceptions->caught;

@@ -6,6 +6,7 @@
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/fork.hpp>
 #include <runnel/sched/operation.hpp>
 
 namespace runnel::inline RUNNEL_ABI {
@@ -18,7 +19,7 @@ using sched::operation;
 
 wait_group::~wait_group() {
   raw_guard hold(object_.lock);
-  if (fibers_ != 0)
+  if (fibers_ != 0 && !sched::in_forked_child())
     detail::fatal("a wait_group is destroyed while %td of its fibers run: call wait() first", fibers_);
 }
 

@@ -306,6 +306,9 @@ void world::goes_on(fiber&, bool) noexcept { detail::fatal("a bubble"); }
 void world::member_ended() noexcept { detail::fatal("a bubble"); }
 void release_fiber(fiber*) noexcept {}
 void install_overflow_report() noexcept {}
+void check_stack(const fiber&) noexcept {}
+void watch_forks() noexcept {}
+void refuse_in_forked_child() { detail::fatal("a forked child"); }
 signal_stack::signal_stack() noexcept { memory_ = nullptr; }
 signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
