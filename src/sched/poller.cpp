@@ -37,8 +37,8 @@ int control(int epoll, int operation, int fd, epoll_event* e) noexcept {
 /// Null: for ever.
 int wait_for_events(int epoll, epoll_event* events, int n, const timespec* limit) noexcept {
   const auto r = static_cast<int>(syscall(SYS_epoll_pwait2, epoll, events, n, limit, nullptr, 0));
-  if (r >= 0 || detail::last_errno() != ENOSYS) return r;
-  // Before Linux 5.11, in whole milliseconds, rounded up.
+  if (r >= 0 || detail::last_errno() == EINTR) return r;
+  // Before Linux 5.11, or where a filter does not know it (and answers as it likes): in whole milliseconds, rounded up.
   const long ms = limit ? std::min(limit->tv_sec, 1'000'000L) * 1000 + (limit->tv_nsec + 999'999) / 1'000'000 : -1;
   return static_cast<int>(syscall(SYS_epoll_pwait, epoll, events, n, static_cast<int>(ms), nullptr, 0));
 }

@@ -95,6 +95,8 @@ class runtime {
 
 /// Workers to start when nobody says: RUNNEL_WORKERS, else what affinity and the cgroup quota allow.
 unsigned automatic_width();
+/// For so many processors and a quota in CPUs, 0 for none.
+unsigned workers_for(unsigned processors, double quota);
 /// The smallest quota on the way from the process's cgroup to the root of the hierarchy, in CPUs; 0: none. Versions 1 and
 /// 2, as found in `root`/proc and `root`/sys.
 double cpu_quota(const std::string& root);

@@ -76,11 +76,14 @@ unsigned automatic_width() {
       throw misuse("RUNNEL_WORKERS=\"" + std::string(text) + "\": give a whole number from 1 to 256");
     return n;
   }
-  unsigned n = std::min(from_affinity(), runtime::max_workers);
+  return workers_for(from_affinity(), cpu_quota(""));
+}
+
+unsigned workers_for(unsigned processors, double quota) {
+  const unsigned n = std::min(processors, runtime::max_workers);
+  if (quota <= 0 || quota >= n) return n;
   // At least two: with one worker a single long-running fiber would stop everything else.
-  if (const double quota = cpu_quota(""); quota > 0)
-    n = std::min(n, std::max(2u, static_cast<unsigned>(std::ceil(quota))));
-  return n;
+  return std::min(n, std::max(2u, static_cast<unsigned>(std::ceil(quota))));
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched
