@@ -98,7 +98,7 @@ TEST_P(fork_laws, waking_a_fiber_of_the_parent_leads_nowhere) {
     int got = 0;
     auto receiver = start([&] { got = *c.receive(); });
     until_waiting(1);
-    EXPECT_EQ(in_child([&] { return c.try_send(1) == channel_status::ok && got == 1 ? 0 : 1; }), 0);
+    EXPECT_EQ(in_child([&] { return c.try_send(1) == channel_status::ok && got == 0 ? 0 : 1; }), 0);
     EXPECT_EQ(c.try_send(2), channel_status::ok) << "here it still waits";
     receiver.join();
     EXPECT_EQ(got, 2);

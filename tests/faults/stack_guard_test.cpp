@@ -22,11 +22,15 @@ guard_limits granting(guard_kind k) {
   return {false, 0};
 }
 
-/// Uses `left` bytes of stack, in frames of half a kilobyte.
-[[gnu::noinline]] std::size_t use_stack(std::ptrdiff_t left) {
+/// Uses `bytes` of stack below `top`, in frames of half a kilobyte.
+[[gnu::noinline]] std::size_t use_stack(const volatile char* top, std::ptrdiff_t bytes) {
   volatile char frame[448];
   for (std::size_t i = 0; i < sizeof frame; i += 64) frame[i] = 1;
-  return left <= 0 ? 0 : use_stack(left - 512) + static_cast<std::size_t>(frame[0]);
+  return top - frame >= bytes ? 0 : use_stack(top, bytes) + static_cast<std::size_t>(frame[0]);
+}
+[[gnu::noinline]] std::size_t use_stack(std::ptrdiff_t bytes) {
+  volatile char top = 0;
+  return use_stack(&top, bytes);
 }
 
 struct overflow_case {
@@ -60,18 +64,20 @@ std::vector<overflow_case> cases() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(classes, stack_guard_death_test, ::testing::ValuesIn(cases()), [](const auto& param_info) {
+std::string name_of(const ::testing::TestParamInfo<overflow_case>& one) {
   static constexpr const char* sizes[] = {"small", "standard", "large", "huge"};
   static constexpr const char* guards[] = {"advice", "mapping", "software"};
-  return std::string(sizes[static_cast<int>(param_info.param.size)]) + "_" + guards[static_cast<int>(param_info.param.guard)];
-});
+  return std::string(sizes[static_cast<int>(one.param.size)]) + "_" + guards[static_cast<int>(one.param.guard)];
+}
+INSTANTIATE_TEST_SUITE_P(classes, stack_guard_death_test, ::testing::ValuesIn(cases()), name_of);
 
 TEST_P(stack_guard_death_test, an_overflow_is_reported) {
   const bool software = GetParam().guard == guard_kind::software;
   if (sanitized && !software) GTEST_SKIP() << "sanitizers report the fault themselves";
   const std::string said = software ? "the kernel gives no more guard pages: .*" : "";
-  // Little beyond the end where nothing stops it: it must be found by what it has overwritten, or by where it stands.
-  EXPECT_DEATH(use(software ? size() : 100 * size()), said + "stack overflow in fiber [0-9]+ \"too deep\".*"
+  // Where nothing stops it, a little beyond the end: it must be found by what it has overwritten.
+  const auto usable = size() - static_cast<std::ptrdiff_t>(detail::guard_bytes(GetParam().size));
+  EXPECT_DEATH(use(software ? usable : 100 * size()), said + "stack overflow in fiber [0-9]+ \"too deep\".*"
                    "stack_guard_test.cpp:[0-9]+.* stack " + std::to_string(size()) + " bytes");
 }
 
@@ -85,16 +91,15 @@ TEST_P(stack_guard_death_test, an_overflow_is_reported) {
 
 TEST_P(stack_guard_death_test, a_fiber_that_waits_below_the_end_is_reported) {
   if (GetParam().guard != guard_kind::software) GTEST_SKIP() << "the kernel reports the first touch";
-  EXPECT_DEATH(
-      {
-        detail::set_guard_limits(granting(GetParam().guard));
-        run({.workers = 1}, [] {
-          auto t = go({.name = "too deep", .stack = GetParam().size},
-                      [] { wait_deep_down(static_cast<std::size_t>(size()) - detail::guard_bytes(GetParam().size)); });
-          t.get();
-        });
-      },
-      "stack overflow in fiber [0-9]+ \"too deep\"");
+  const auto wait_too_deep = [] {
+    detail::set_guard_limits(granting(GetParam().guard));
+    run({.workers = 1}, [] {
+      auto t = go({.name = "too deep", .stack = GetParam().size},
+                  [] { wait_deep_down(static_cast<std::size_t>(size()) - detail::guard_bytes(GetParam().size)); });
+      t.get();
+    });
+  };
+  EXPECT_DEATH(wait_too_deep(), "stack overflow in fiber [0-9]+ \"too deep\"");
 }
 
 TEST_P(stack_guard_death_test, what_fits_is_not) {

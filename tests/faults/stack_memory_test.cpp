@@ -109,12 +109,12 @@ constexpr int many = 300;
 TEST_F(stack_memory, idle_stacks_are_trimmed_and_work_again) {
   in_runtime({.workers = 1}, [] {
     for (int round = 0; round < 2; ++round) {
-      use_deeply(many, [] { EXPECT_GE(stacks_with(32, stack_class::standard), std::size_t{many}); });
+      use_deeply(many, [] { EXPECT_GE(stacks_with(16, stack_class::standard), std::size_t{many}); });
       sched::mark_idle_stacks();  // from here on nobody takes one
       sched::mark_idle_stacks();
       while (sched::trim_idle_stacks(50)) {
       }
-      EXPECT_LE(stacks_with(32, stack_class::standard), kept);
+      EXPECT_LE(stacks_with(16, stack_class::standard), kept);
       EXPECT_LE(stacks_with(1, stack_class::standard), kept + 1) << "and this fiber's";
       EXPECT_FALSE(sched::any_idle_stacks()) << "there is no more to do, so the monitor may sleep";
     }
@@ -128,7 +128,7 @@ TEST_F(stack_memory, those_in_use_are_left_alone) {
       sched::mark_idle_stacks();
       while (sched::trim_idle_stacks(50)) {
       }
-      EXPECT_GE(stacks_with(32, stack_class::standard), std::size_t{many});
+      EXPECT_GE(stacks_with(16, stack_class::standard), std::size_t{many});
     });
   });
 }
@@ -137,7 +137,7 @@ TEST_F(stack_memory, the_monitor_trims_while_nothing_runs) {
   const hang_guard guard("the_monitor_trims_while_nothing_runs");
   run({.workers = 1}, [] {
     use_deeply(many, [] {});
-    while (stacks_with(32, stack_class::standard) > kept) sleep_for(50ms);  // it looks once a second
+    while (stacks_with(16, stack_class::standard) > kept) sleep_for(50ms);  // it looks once a second
   });
 }
 

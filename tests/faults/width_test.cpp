@@ -110,22 +110,23 @@ class width_death_test : public ::testing::Test {
   width_death_test() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
+int on_one_processor() {
+  cpu_set_t before;
+  cpu_set_t one;
+  sched_getaffinity(0, sizeof before, &before);
+  CPU_ZERO(&one);
+  for (std::size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++i)
+    if (CPU_ISSET(i, &before)) CPU_SET(i, &one);
+  sched_setaffinity(0, sizeof one, &one);
+  unsetenv("RUNNEL_WORKERS");
+  const hang_guard guard("one processor");
+  const bool right = run([] { return stats().workers == 1 && everything_works(); }) == 1 &&
+                     run({.workers = 4}, [] { return everything_works(); }) == 1;
+  return right ? 0 : 1;
+}
+
 TEST_F(width_death_test, one_processor) {
-  EXPECT_EXIT(
-      {
-        cpu_set_t before, one;
-        sched_getaffinity(0, sizeof before, &before);
-        CPU_ZERO(&one);
-        for (std::size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++i)
-          if (CPU_ISSET(i, &before)) CPU_SET(i, &one);
-        sched_setaffinity(0, sizeof one, &one);
-        unsetenv("RUNNEL_WORKERS");
-        const hang_guard guard("one processor");
-        const bool right = run([] { return stats().workers == 1 && everything_works(); }) == 1 &&
-                           run({.workers = 4}, [] { return everything_works(); }) == 1;
-        std::exit(right ? 0 : 1);
-      },
-      ::testing::ExitedWithCode(0), "^$");
+  EXPECT_EXIT(std::exit(on_one_processor()), ::testing::ExitedWithCode(0), "^$");
 }
 
 TEST_F(width_death_test, a_quota_below_one_processor_gives_two_workers_where_there_are_as_many) {
@@ -137,33 +138,33 @@ TEST_F(width_death_test, a_quota_below_one_processor_gives_two_workers_where_the
   EXPECT_EQ(sched::workers_for(100000, 0), sched::runtime::max_workers);
 }
 
+int with_bad_values() {
+  const hang_guard guard("RUNNEL_WORKERS");
+  for (const char* value : {"", "0", "-1", "257", "2 ", " 2", "two", "1e1", "0x2", "99999999999999999999"}) {
+    setenv("RUNNEL_WORKERS", value, 1);
+    bool named = false;
+    try {
+      run([] {});
+    } catch (const misuse& e) {
+      named = std::string(e.what()).find("RUNNEL_WORKERS=\"" + std::string(value) + "\"") != std::string::npos;
+    }
+    bool refused = false;
+    try {
+      auto t = go([] {});  // the default runtime
+    } catch (const misuse&) {
+      refused = true;
+    }
+    if (!named || !refused) {
+      std::fprintf(stderr, "\"%s\" was taken\n", value);
+      return 1;
+    }
+  }
+  setenv("RUNNEL_WORKERS", "3", 1);
+  return run([] { return stats().workers == 3 && everything_works(); }) == 1 ? 0 : 2;
+}
+
 TEST_F(width_death_test, bad_values_in_the_environment_are_named) {
-  EXPECT_EXIT(
-      {
-        const hang_guard guard("RUNNEL_WORKERS");
-        for (const char* value : {"", "0", "-1", "257", "2 ", " 2", "two", "1e1", "0x2", "99999999999999999999"}) {
-          setenv("RUNNEL_WORKERS", value, 1);
-          bool named = false;
-          try {
-            run([] {});
-          } catch (const misuse& e) {
-            named = std::string(e.what()).find("RUNNEL_WORKERS=\"" + std::string(value) + "\"") != std::string::npos;
-          }
-          bool refused = false;
-          try {
-            auto t = go([] {});  // the default runtime
-          } catch (const misuse&) {
-            refused = true;
-          }
-          if (!named || !refused) {
-            std::fprintf(stderr, "\"%s\" was taken\n", value);
-            std::exit(1);
-          }
-        }
-        setenv("RUNNEL_WORKERS", "3", 1);
-        std::exit(run([] { return stats().workers == 3 && everything_works(); }) == 1 ? 0 : 2);
-      },
-      ::testing::ExitedWithCode(0), "^$");
+  EXPECT_EXIT(std::exit(with_bad_values()), ::testing::ExitedWithCode(0), "^$");
 }
 
 // ---- more workers than processors --------------------------------------------------------------------------------
