@@ -63,10 +63,7 @@ fiber* grow(stack_class c) noexcept {
     fiber* f = new (&fibers[i]) fiber;
     f->size_class = c;
     f->checks_stack = s->guard == detail::guard_kind::software;
-    if (s->base) {
-      f->stack_bottom = s->slot(i) + detail::guard_bytes(c);
-      f->stack_top = s->slot(i) + stack_bytes(c);
-    }
+    if (s->base) f->stack_bottom = s->slot(i) + detail::guard_bytes(c);
     f->next = i + 1 < s->slots ? &fibers[i + 1] : nullptr;
   }
   return fibers;
@@ -190,7 +187,6 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
       throw std::bad_alloc();
     }
     f->stack_bottom = s.base + detail::guard_bytes(c);
-    f->stack_top = s.base + stack_bytes(c);
     f->own_stack = s.guard;
     f->checks_stack = s.guard == detail::guard_kind::software;
   }
@@ -211,14 +207,14 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
 }
 
 void start_fiber(fiber* f, job& work) noexcept {
-  const auto size = static_cast<std::size_t>(f->stack_top - f->stack_bottom);
+  const auto size = static_cast<std::size_t>(f->stack_top() - f->stack_bottom);
   detail::sanitizer::create(f->sanitizer, f->stack_bottom, size, f->label.read().name);
   f->work = &work;
   count(&tally::started, 1);
   // Stacks of neighbouring slots would otherwise compete for the same cache sets: start them up to 1 KiB apart.
   const std::size_t colour = (f->label.id() % 16) * 64;
   // relaxed: published with the fiber itself through the run queue
-  f->saved_sp.store(detail::prepare_stack(f->stack_top - colour, f), shim::order::relaxed);
+  f->saved_sp.store(detail::prepare_stack(f->stack_top() - colour, f), shim::order::relaxed);
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
   if (f->lives_in && !f->lives_in->member_starts(*f)) return;
   runtime::instance().schedule(f);
@@ -275,7 +271,7 @@ bool trim_idle_stacks(std::size_t most) noexcept {
       }
       fiber* last = first;
       for (fiber* f = first; f; f = f->next) {
-        detail::drop_pages(f->stack_bottom, f->stack_top);
+        detail::drop_pages(f->stack_bottom, f->stack_top());
         last = f;
       }
       put_back_bare(first, last, first->size_class);
