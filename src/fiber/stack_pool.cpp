@@ -34,21 +34,34 @@ bool told_of_software = false;
 bool limits_set = false;
 guard_limits limits{true, 0};
 
-/// Slabs get larger with their number, since each costs two mappings and a place in the table.
-std::size_t slots_of_next(stack_class c) noexcept {
-  const std::size_t doublings = std::min<std::size_t>(3, slabs_of[static_cast<std::size_t>(c)] / 16);
+std::size_t fewest_slots(stack_class c) noexcept {
   switch (c) {
-    case stack_class::small: return std::size_t{128} << doublings;
+    case stack_class::small: return 128;
     case stack_class::large: return 16;
     case stack_class::huge: return 4;
     case stack_class::standard: break;
   }
-  return std::size_t{64} << doublings;
+  return 64;
+}
+
+/// Slabs get larger with their number, since each costs two mappings and a place in the table.
+std::size_t slots_of_next(stack_class c) noexcept {
+  const bool many = c == stack_class::small || c == stack_class::standard;
+  return fewest_slots(c) << (many ? std::min<std::size_t>(3, slabs_of[static_cast<std::size_t>(c)] / 16) : 0);
 }
 
 std::byte* map(std::size_t bytes) noexcept {
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
+}
+
+/// Stacks, unless each is mapped afresh, and records; false without memory.
+bool map_slots(slab& s, std::size_t record_bytes) noexcept {
+  s.records = map(s.slots * record_bytes);
+  if (!s.records || sanitizer::fresh_stacks) return s.records != nullptr;
+  s.base = map(s.slots * stack_bytes(s.size_class));
+  if (!s.base) munmap(s.records, s.slots * record_bytes);
+  return s.base != nullptr;
 }
 
 /// An emulator may accept every advice and follow none.
@@ -111,39 +124,36 @@ void set_guard_limits(guard_limits l) noexcept {
 }
 
 slab* map_slab(stack_class c, std::size_t record_bytes) noexcept {
-  slab* s;
+  slab s;
+  s.size_class = c;
+  slab* place;
   {
     raw_guard hold(growth);
-    const std::size_t slots = slots_of_next(c);
-    const std::size_t bytes = slots * stack_bytes(c);
     const std::size_t index = slabs_used.load(shim::order::relaxed);  // relaxed: written under `growth` only
     if (index == max_slabs) return nullptr;
-    std::byte* records = map(slots * record_bytes);
-    if (!records) return nullptr;
-    std::byte* base = sanitizer::fresh_stacks ? nullptr : map(bytes);
-    if (!base && !sanitizer::fresh_stacks) {
-      munmap(records, slots * record_bytes);
-      return nullptr;
+    s.slots = slots_of_next(c);
+    while (!map_slots(s, record_bytes)) {
+      if (s.slots == fewest_slots(c)) return nullptr;
+      s.slots /= 2;
     }
-    guard_kind guard = guard_kind::advice;
-    if (base) {
-      madvise(base, bytes, MADV_NOHUGEPAGE);  // else one touched page may bring in 2 MiB
-      guard = install_guards(base, slots, c);
-      for (std::size_t i = 0; i < slots; ++i) {
-        std::byte* usable = base + i * stack_bytes(c) + guard_bytes(c);
+    if (s.base) {
+      madvise(s.base, s.slots * stack_bytes(c), MADV_NOHUGEPAGE);  // else one touched page may bring in 2 MiB
+      s.guard = install_guards(s.base, s.slots, c);
+      for (std::size_t i = 0; i < s.slots; ++i) {
+        std::byte* usable = s.slot(i) + guard_bytes(c);
         const std::size_t usable_bytes = stack_bytes(c) - guard_bytes(c);
         sanitizer::register_stack(usable, usable_bytes);
         sanitizer::register_root(usable, usable_bytes);
       }
     }
-    sanitizer::register_root(records, slots * record_bytes);
-    s = &slabs[index];
-    *s = {base, slots, c, guard, records};
+    sanitizer::register_root(s.records, s.slots * record_bytes);
+    place = &slabs[index];
+    *place = s;
     ++slabs_of[static_cast<std::size_t>(c)];
     slabs_used.store(index + 1, shim::order::release);  // release: publishes the entry to slab_count()
   }
-  tell(s->guard);
-  return s;
+  tell(s.guard);
+  return place;
 }
 
 std::size_t slab_count() noexcept {

@@ -26,7 +26,7 @@ struct slab {
   std::byte* base = nullptr;
   std::size_t slots = 0;
   stack_class size_class = stack_class::standard;
-  guard_kind guard = guard_kind::software;
+  guard_kind guard = guard_kind::advice;
   void* records = nullptr;  ///< slots * record_bytes of zeroed memory for the owner of the stacks
 
   std::byte* slot(std::size_t i) const noexcept { return base + i * stack_bytes(size_class); }

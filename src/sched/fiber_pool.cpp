@@ -69,19 +69,21 @@ fiber* grow(stack_class c) noexcept {
   return fibers;
 }
 
-/// Puts the list of `n` from `first` to `last` in front of the free ones.
-void put_back(fiber* first, fiber* last, std::size_t n, stack_class c) noexcept {
-  free_list& list = list_of(c);
-  detail::raw_guard hold(list.lock);
-  last->next = list.used;
-  list.used = first;
-  list.used_count += n;
-}
+/// Puts the list from `first` to `last` in front of those without memory.
 void put_back_bare(fiber* first, fiber* last, stack_class c) noexcept {
   free_list& list = list_of(c);
   detail::raw_guard hold(list.lock);
   last->next = list.bare;
   list.bare = first;
+}
+/// Puts the list of `n` from `first` to `last`, whose stacks have been used, in front of the free ones.
+void put_back(fiber* first, fiber* last, std::size_t n, stack_class c) noexcept {
+  if (detail::sanitizer::fresh_stacks) return put_back_bare(first, last, c);  // they have no stack any more
+  free_list& list = list_of(c);
+  detail::raw_guard hold(list.lock);
+  last->next = list.used;
+  list.used = first;
+  list.used_count += n;
 }
 
 /// Cuts the first 1 to `most` off a list that is not empty; sets how many.
@@ -233,8 +235,6 @@ void release_fiber(fiber* f) noexcept {
   f->state.store(fiber_state::unused, shim::order::relaxed);  // relaxed: for reports
   if (worker* w = counting_worker()) {
     w->fibers.put_back(f);
-  } else if (detail::sanitizer::fresh_stacks) {
-    put_back_bare(f, f, f->size_class);
   } else {
     put_back(f, f, 1, f->size_class);
   }

@@ -25,8 +25,9 @@ void after_fork() noexcept {
   for_each_lock([](detail::raw_lock& l) { l.unlock(); });
 }
 void in_child() noexcept {
+  forked = runtime::instance().lost_in_fork();
+  if (forked) forget_signals();
   after_fork();
-  if (runtime::instance().lost_in_fork()) forked = true;
 }
 
 }  // namespace

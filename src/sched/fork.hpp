@@ -12,6 +12,9 @@
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
+/// In a child, under lock_of_signals(): caught signals do again what they did before. Nobody would take them here.
+void forget_signals() noexcept;
+
 /// From now on forks are noticed.
 void watch_forks() noexcept;
 

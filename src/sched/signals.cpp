@@ -91,6 +91,11 @@ void dispatch() noexcept {
 
 detail::raw_lock& lock_of_signals() noexcept { return lock; }
 
+void forget_signals() noexcept {
+  for (int s = 1; s < 64; ++s)
+    if (uses[static_cast<std::size_t>(s)] != 0) sigaction(s, &previous[static_cast<std::size_t>(s)], nullptr);
+}
+
 void subscribe(signal_subscriber& s) {
   runtime::instance().ensure_started();
   detail::raw_guard hold(lock);

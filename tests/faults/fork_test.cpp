@@ -217,6 +217,21 @@ TEST_P(fork_laws, forks_while_everything_is_busy) {
   });
 }
 
+TEST_P(fork_laws, a_caught_signal_does_in_the_child_what_it_did_before) {
+  in_runtime({.signals = {SIGUSR2}}, [] {
+    EXPECT_EQ(in_child([] {
+                sigset_t one;
+                sigemptyset(&one);
+                sigaddset(&one, SIGUSR2);
+                pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+                raise(SIGUSR2);
+                return 1;
+              }),
+              1000 + SIGUSR2);
+    yield();  // and here nothing is canceled
+  });
+}
+
 class fork_alone : public plain {};
 
 TEST_F(fork_alone, a_child_of_a_process_whose_runtime_does_not_run_has_its_own) {
