@@ -5,6 +5,7 @@
 
 #include <runnel/base/assert.hpp>
 #include <runnel/detail/task_core.hpp>
+#include <runnel/sched/fork.hpp>
 #include <runnel/sched/operation.hpp>
 
 #include <memory>
@@ -130,7 +131,7 @@ after_func_handle::~after_func_handle() {
     bool wait = false;
     {
       detail::raw_guard hold(r.lock);
-      if (!r.done) {
+      if (!r.done && !sched::in_forked_child()) {
         w.may_be_ended_by(r);
         r.waiters.push_back(n);
         wait = true;

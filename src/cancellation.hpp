@@ -5,6 +5,7 @@
 #include "sched/agent.hpp"
 
 #include <runnel/detail/context_node.hpp>
+#include <runnel/sched/fork.hpp>
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
@@ -12,7 +13,8 @@ void check_canceled_slowly(const sched::agent& caller, context_node* extra);
 
 inline void check_canceled(const sched::agent& caller, context_node* extra) {
   const bool shut = caller.shields != 0;
-  if ((!shut && ((caller.ambient && caller.ambient->is_canceled()) || caller.lives_in)) || (extra && extra->is_canceled()))
+  if ((!shut && ((caller.ambient && caller.ambient->is_canceled()) || caller.lives_in)) || (extra && extra->is_canceled()) ||
+      sched::in_forked_child())
     check_canceled_slowly(caller, extra);
 }
 

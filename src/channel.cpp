@@ -6,6 +6,7 @@
 #include <runnel/error.hpp>
 #include <runnel/sched/operation.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <new>
 #include <stdexcept>
@@ -381,6 +382,66 @@ channel_status channel_receive(channel_core* c, void* optional, const channel_wa
   c->lock.unlock();
   if (how.block) spend_turn(caller);
   return channel_status::ok;
+}
+
+namespace {
+constexpr std::size_t most_under_one_lock = 64;  // others want it too
+
+void* element(void* first, std::size_t stride, std::size_t i) noexcept { return static_cast<std::byte*>(first) + i * stride; }
+
+/// Calls step(i, woken) for i in [0, n) under the lock until one does not end with ok; the count, and through `s` how the last
+/// one ended.
+template <class Step>
+std::size_t under_one_lock(channel_core* c, std::size_t n, channel_status& s, Step step) {
+  sched::wake_list woken;
+  std::size_t done = 0;
+  s = channel_status::ok;
+  c->lock.lock();
+  try {
+    for (; done < n; ++done)
+      if ((s = step(done, woken)) != channel_status::ok) break;
+  } catch (...) {
+    c->lock.unlock();
+    woken.wake_all();
+    throw;
+  }
+  c->lock.unlock();
+  woken.wake_all();
+  return done;
+}
+}  // namespace
+
+std::size_t channel_send_n(channel_core* c, void* first, std::size_t stride, std::size_t n) {
+  sched::agent& caller = sched::this_agent();
+  std::size_t sent = 0;
+  for (;;) {
+    choice_point(operation::send, c);
+    check_canceled(caller, nullptr);
+    channel_status s;
+    const std::size_t limit = std::min(n - sent, most_under_one_lock);
+    sent += under_one_lock(c, limit, s, [&](std::size_t i, sched::wake_list& woken) {
+      return c->try_send_locked(element(first, stride, sent + i), woken);
+    });
+    spend_turn(caller);
+    if (s == channel_status::would_block) {
+      if (channel_send(c, element(first, stride, sent), {}) != channel_status::ok) return sent;
+      ++sent;
+    }
+    if (s == channel_status::closed || sent == n) return sent;
+  }
+}
+
+std::size_t channel_receive_some(channel_core* c, void* first, std::size_t stride, std::size_t n) {
+  choice_point(operation::receive, c);
+  sched::agent& caller = sched::this_agent();
+  check_canceled(caller, nullptr);
+  channel_status s;
+  const std::size_t came = under_one_lock(c, std::min(n, most_under_one_lock), s, [&](std::size_t i, sched::wake_list& woken) {
+    return c->try_receive_locked(element(first, stride, i), woken);
+  });
+  spend_turn(caller);
+  if (came != 0 || s == channel_status::closed) return came;
+  return channel_receive(c, first, {}) == channel_status::ok ? 1 : 0;
 }
 
 void check_channel_operation(channel_core*) { check_canceled(); }

@@ -5,6 +5,7 @@
 #include "sched/world.hpp"
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/fork.hpp>
 #include <runnel/sched/operation.hpp>
 
 namespace runnel::inline RUNNEL_ABI::detail {
@@ -362,6 +363,7 @@ ambient_scope::~ambient_scope() {
 }
 
 void check_canceled_slowly(const sched::agent& a, context_node* extra) {
+  if (sched::in_forked_child()) sched::refuse_in_forked_child();  // whoever looks is about to wait
   context_node* by = observed(a);
   if (!by || !by->is_canceled()) by = extra;
   if (!by || !by->is_canceled()) by = end_of_bubble(a);

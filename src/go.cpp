@@ -1,6 +1,7 @@
 #include <runnel/go.hpp>
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/fork.hpp>
 #include <runnel/sched/operation.hpp>
 
 #include "sched/blocking_pool.hpp"
@@ -161,7 +162,7 @@ void task_core::join() {
 }
 
 void task_core::join_shielded() noexcept {
-  if (left_behind()) return;
+  if (left_behind() || sched::in_forked_child()) return;
   {
     raw_guard hold(lock);
     if (done_) return see_end();  // as nearly always, after get()

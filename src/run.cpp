@@ -1,4 +1,5 @@
 // run(): the root task, and what its end means for everything else.
+#include <runnel/base/assert.hpp>
 #include <runnel/context.hpp>
 #include <runnel/runtime.hpp>
 
@@ -111,19 +112,14 @@ class root_wait {
 };
 
 /// Ends what does not belong to a root; what is still there after the grace is reported and left.
-void end_detached(duration grace) {
+void end_detached(duration grace) noexcept {
   detached_root().cancel(nullptr);
-  bool all_ended;
-  {
-    scoped_handler nothing_will_change([](const std::string&) {
-      sched::give_up_waiting();
-      return true;
-    });
-    all_ended = sched::wait_until_none_live(grace.from_now());
-  }
-  if (!all_ended) {
+  if (sched::wait_until_none_live(grace.from_now())) return;
+  try {
     const std::string text = sched::describe_fibers("leak: these fibers are still there after run() and its grace");
     std::fputs(text.c_str(), stderr);
+  } catch (const std::bad_alloc&) {
+    report("leak: fibers are still there after run() and its grace; there is no memory for their list");
   }
 }
 
@@ -142,19 +138,32 @@ std::exception_ptr wait_for_root(task_core& root, const run_options& o, const si
   std::abort();
 }
 
+/// Whether the last run() waits for what belongs to nobody: a deadlock then ends that wait, and is none.
+shim::atomic<bool> ending_alone{false};
+
 /// One use of the runtime.
 class user {
  public:
-  explicit user(unsigned workers) { sched::runtime::instance().enter(workers); }
+  // Registered now: at the end there may be no memory for it.
+  explicit user(unsigned workers)
+      : nothing_will_change_([](const std::string&) {
+          if (!ending_alone.load(shim::order::acquire)) return false;  // acquire: pairs with end()
+          sched::give_up_waiting();
+          return true;
+        }) {
+    sched::runtime::instance().enter(workers);
+  }
   ~user() {
     if (!ending_) sched::runtime::instance().begin_leave();
     sched::runtime::instance().leave();
   }
   /// The root has ended: the last user ends what belongs to nobody.
-  void end(duration grace) {
+  void end(duration grace) noexcept {
     ending_ = true;
     if (!sched::runtime::instance().begin_leave()) return;
+    ending_alone.store(true, shim::order::release);  // release: pairs with the handler, which ends the wait below
     end_detached(grace);
+    ending_alone.store(false, shim::order::release);  // release: as above
     detached_root().revive();
   }
   user(const user&) = delete;
@@ -162,6 +171,7 @@ class user {
 
  private:
   bool ending_ = false;
+  scoped_handler nothing_will_change_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "fiber/sanitizer.hpp"
 
+#include <runnel/sched/fork.hpp>
 #include <runnel/sched/operation.hpp>
 
 #include <algorithm>
@@ -197,6 +198,7 @@ bool task_group::join(time_point deadline) {
 }
 
 void task_group::join_shielded() noexcept {
+  if (sched::in_forked_child()) return;
   const detail::ambient_scope shield(nullptr);
   join(never);
 }
@@ -219,24 +221,26 @@ bool task_group::wait_for(duration limit) {
 void task_group::finish() {
   cancel();
   if (!first_error_) return;
-  taken_ = true;
-  if (options_.on_failure == failure_policy::cancel_siblings) std::rethrow_exception(first_error_);
+  if (options_.on_failure == failure_policy::cancel_siblings) {
+    taken_ = true;
+    std::rethrow_exception(first_error_);
+  }
   std::vector<const detail::group_child*> children;
   for (const detail::group_child* c = failed_; c; c = c->next_failed) children.push_back(c);
   std::sort(children.begin(), children.end(), [](auto* a, auto* b) { return a->index < b->index; });
   std::vector<std::exception_ptr> errors;
+  if (body_error_) errors.push_back(body_error_);
   for (const detail::group_child* c : children) errors.push_back(c->error);
-  throw task_group_error(std::move(errors));
+  task_group_error all(std::move(errors));
+  taken_ = true;  // not before: without memory for the list, the first one goes to the unhandled hook
+  throw all;
 }
 
-void task_group::fail_body(std::exception_ptr e) {
+void task_group::fail_body(std::exception_ptr e) noexcept {
   if (!caused_by(e, node_.get())) {
-    struct body_failure final : detail::group_child {
-      body_failure() noexcept : group_child(nullptr) {}
-    };
-    auto* c = new body_failure;
-    c->error = e;
-    record(*c);
+    raw_guard hold(object_.lock);
+    body_error_ = e;
+    if (!first_error_) first_error_ = e;
   }
   node_->cancel(std::move(e));
 }

@@ -23,6 +23,7 @@
 #include <runnel/detail/channel_core.hpp>
 #include <runnel/error.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <iterator>
 #include <span>
@@ -112,18 +113,17 @@ class sending {
     T copy(v);
     return send_until(std::move(copy), deadline);
   }
-  /// Sends the elements in order, moving from each as it goes. The count sent; short only when closed.
+  /// Sends the elements in order, moving from each as it goes. The count sent; short only when closed. What the channel can
+  /// take at once is sent under one lock: cheaper than as many sends.
   /// - blocks: until all are taken
   /// - cancel: throws canceled; those before were sent
   /// - threads: any
   RUNNEL_PARKS std::size_t send_n(std::span<T> values) const {
-    std::size_t n = 0;
-    if (values.empty()) check_channel_operation(core());
-    for (T& v : values) {
-      if (channel_send(core(), std::addressof(v), {}) != channel_status::ok) break;
-      ++n;
+    if (values.empty()) {
+      check_channel_operation(core());
+      return 0;
     }
-    return n;
+    return channel_send_n(core(), values.data(), sizeof(T), values.size());
   }
   /// Closes the channel: what is buffered can still be received, blocked senders throw. False when it was closed already.
   /// - blocks: never
@@ -186,18 +186,24 @@ class receiving {
   RUNNEL_PARKS try_receive_result<T> receive_until(time_point deadline) const {
     return limited_receive({true, deadline, nullptr});
   }
-  /// Assigns received values to the elements in order. The count received; short only when closed and drained.
+  /// Assigns received values to the elements in order. The count received; short only when closed and drained. What is there
+  /// is received under one lock: cheaper than as many receives.
   /// - blocks: until all have come
   /// - cancel: throws canceled; those before were received
   /// - threads: any
   RUNNEL_PARKS std::size_t receive_n(std::span<T> out) const {
-    std::size_t n = 0;
     if (out.empty()) check_channel_operation(core());
-    for (T& slot : out) {
-      std::optional<T> v = receive();
-      if (!v) break;
-      slot = std::move(*v);
-      ++n;
+    // An assignment that throws loses no more than its own value.
+    constexpr std::size_t room = 512 / sizeof(std::optional<T>);
+    constexpr std::size_t at_once = std::is_nothrow_move_assignable_v<T> && room > 1 ? std::min<std::size_t>(room, 32) : 1;
+    std::size_t n = 0;
+    while (n < out.size()) {
+      std::optional<T> values[at_once];
+      const std::size_t came =
+          channel_receive_some(core(), values, sizeof *values, std::min<std::size_t>(at_once, out.size() - n));
+      if (came == 0) break;
+      for (std::size_t i = 0; i < came; ++i) out[n + i] = std::move(*values[i]);
+      n += came;
     }
     return n;
   }

@@ -172,7 +172,8 @@ void run_blocking(blocking_call& c);
 template <class F, class R>
 class blocking_frame final : public blocking_call {
  public:
-  explicit blocking_frame(F& f) noexcept : f_(f) {}
+  /// Throws std::bad_alloc where f takes a token.
+  explicit blocking_frame(F& f) : f_(f) {}
   void invoke() noexcept override {
     try {
       if constexpr (std::is_void_v<R>) {
@@ -198,10 +199,18 @@ class blocking_frame final : public blocking_call {
 
  private:
   decltype(auto) call() {
-    if constexpr (std::is_invocable_v<F&, std::stop_token>) {
+    if constexpr (takes_token) {
       return f_(stop_.get_token());
     } else {
       return f_();
+    }
+  }
+  static constexpr bool takes_token = std::is_invocable_v<F&, std::stop_token>;
+  static std::stop_source make_stop() {
+    if constexpr (takes_token) {
+      return std::stop_source();
+    } else {
+      return std::stop_source(std::nostopstate);
     }
   }
   struct nothing {};
@@ -209,7 +218,7 @@ class blocking_frame final : public blocking_call {
                                     std::conditional_t<std::is_reference_v<R>, std::remove_reference_t<R>*,
                                                        std::optional<std::conditional_t<std::is_void_v<R>, int, R>>>>;
   F& f_;
-  std::stop_source stop_;
+  std::stop_source stop_ = make_stop();
   stored result_{};
   std::exception_ptr error_;
 };

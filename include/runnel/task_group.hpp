@@ -142,7 +142,7 @@ class task_group {
   bool join(time_point deadline);
   void join_shielded() noexcept;
   void finish();
-  void fail_body(std::exception_ptr e);
+  void fail_body(std::exception_ptr e) noexcept;
   void record(detail::group_child& c) noexcept;
   static void run_on_fiber(sched::job& j) noexcept;
   static void after_fiber(sched::job& j) noexcept;
@@ -157,6 +157,7 @@ class task_group {
   sched::wait_queue slot_waiters_;
   sched::wait_queue joiners_;
   detail::group_child* failed_ = nullptr;  ///< the newest first
+  std::exception_ptr body_error_;              ///< of with_task_group's body
   std::exception_ptr first_error_;
   bool taken_ = false;
 };

@@ -80,18 +80,20 @@ inline void adopt_thread([[maybe_unused]] context& c, [[maybe_unused]] int* errn
   __tsan_release(&c);
 #endif
 }
-/// A new fiber on [bottom, bottom + size). Under TSan the creator happens before the fiber.
-inline void create([[maybe_unused]] context& c, [[maybe_unused]] void* bottom, [[maybe_unused]] std::size_t size,
-                   [[maybe_unused]] const char* name) noexcept {
+/// A new fiber. Under TSan the creator happens before the fiber.
+inline void create([[maybe_unused]] context& c, [[maybe_unused]] const char* name) noexcept {
+#if defined(RUNNEL_TSAN)
+  c.tsan = __tsan_create_fiber(0);
+  if (*name) __tsan_set_fiber_name(c.tsan, name);
+#endif
+}
+/// The fiber is about to begin on [bottom, bottom + size).
+inline void bind([[maybe_unused]] context& c, [[maybe_unused]] void* bottom, [[maybe_unused]] std::size_t size) noexcept {
 #if defined(RUNNEL_ASAN)
   __asan_unpoison_memory_region(bottom, size);
   c.fake_stack = nullptr;
   c.bottom = bottom;
   c.size = size;
-#endif
-#if defined(RUNNEL_TSAN)
-  c.tsan = __tsan_create_fiber(0);
-  if (*name) __tsan_set_fiber_name(c.tsan, name);
 #endif
 }
 /// The fiber has ended and is not the current one.

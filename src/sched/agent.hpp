@@ -5,6 +5,7 @@
 #pragma once
 
 #include "fiber/sanitizer.hpp"
+#include "fiber/stack_pool.hpp"
 #include "sched/fiber_label.hpp"
 
 #include <runnel/fiber/stack.hpp>
@@ -24,6 +25,7 @@ namespace runnel::inline RUNNEL_ABI::sched {
 class world;
 
 struct listener_tag;
+// A million fibers have a million records: the fields stand so that there is no padding.
 struct agent : detail::list_hook<listener_tag> {
   /// Completed operations before others get their turn.
   static constexpr std::int32_t operations_a_turn = 128;
@@ -31,23 +33,22 @@ struct agent : detail::list_hook<listener_tag> {
   explicit agent(bool fiber) noexcept : is_fiber(fiber) {}
 
   const bool is_fiber;
-  std::int32_t operations_left = operations_a_turn;  ///< of this turn; set anew by the worker that resumes a fiber
-  // Owner only: the fields of the cancellation layer (src/context.cpp), which the scheduler does not interpret.
-  detail::context_node* ambient = nullptr;  ///< null: the background
-  detail::ambient_scope* innermost = nullptr;
-  std::uint32_t shields = 0;
-  std::uint32_t swallowed = 0;         ///< operations in a row that were refused for one cancellation
-  std::uint64_t swallowed_origin = 0;  ///< which
-  detail::fiber_local_value* locals = nullptr;
-  detail::context_node* listens_to = nullptr;  ///< knows this agent, and keeps it among its listeners until it is canceled
-  // The wait that is going on: see waiter.cpp.
-  shim::atomic<std::uint32_t> word{0};
-  waiter* waiting = nullptr;  ///< set before it listens
-  world* lives_in = nullptr;  ///< the bubble that it belongs to; null: the real world. A fiber's is set before it starts.
   // Written by the owner before and after a wait, read by reports at any time.
   shim::atomic<wait_reason> reason{wait_reason::none};
-  shim::atomic<const void*> object{nullptr};
   shim::atomic<bool> timed{false};  ///< the wait has a deadline
+  // Owner only, the cancellation layer's too (src/context.cpp), which the scheduler does not interpret.
+  std::int32_t operations_left = operations_a_turn;  ///< of this turn; set anew by the worker that resumes a fiber
+  shim::atomic<std::uint32_t> word{0};               ///< of the wait that is going on: see waiter.cpp
+  std::uint32_t shields = 0;
+  waiter* waiting = nullptr;                  ///< the wait that is going on, once it listens
+  detail::context_node* ambient = nullptr;    ///< null: the background
+  detail::context_node* listens_to = nullptr; ///< knows this agent, and keeps it among its listeners until it is canceled
+  detail::ambient_scope* innermost = nullptr;
+  std::uint64_t swallowed_origin = 0;  ///< which cancellation the operations in a row were refused for
+  detail::fiber_local_value* locals = nullptr;
+  world* lives_in = nullptr;  ///< the bubble that it belongs to; null: the real world. A fiber's is set before it starts.
+  shim::atomic<const void*> object{nullptr};  ///< of the wait, for reports
+  std::uint32_t swallowed = 0;                ///< how many operations
 };
 
 enum class fiber_state : std::uint8_t { unused, reserved, runnable, running, parked, abandoned };
@@ -55,6 +56,9 @@ enum class fiber_state : std::uint8_t { unused, reserved, runnable, running, par
 struct fiber : agent {
   fiber() noexcept : agent(true) {}
 
+  std::byte* stack_top() const noexcept { return stack_bottom - detail::guard_bytes(size_class) + stack_bytes(size_class); }
+
+  int saved_errno = 0;  ///< as caught_exceptions
   // The stack pointer while the fiber is off its stack; null while it runs or still leaves. Stored by
   // runnel_switch as its last access to the stack (release), acquired and cleared by the worker that resumes it.
   shim::atomic<void*> saved_sp{nullptr};
@@ -63,18 +67,16 @@ struct fiber : agent {
   // Saved by the fiber itself before it leaves, restored by the worker that resumes it.
   void* caught_exceptions = nullptr;
   unsigned uncaught_exceptions = 0;
-  int saved_errno = 0;
-  detail::sanitizer::context sanitizer;
-
   std::uint32_t number_in_world = 0;  ///< the control's, where there is one
-
   std::byte* stack_bottom = nullptr;  ///< lowest usable byte, above the guard
-  std::byte* stack_top = nullptr;
-  stack_class size_class = stack_class::standard;
+  [[no_unique_address]] detail::sanitizer::context sanitizer;
 
   // For reports; written before the fiber is made runnable, or by the fiber itself.
+  [[no_unique_address]] fiber_label label;
   shim::atomic<fiber_state> state{fiber_state::unused};
-  fiber_label label;
+  stack_class size_class = stack_class::standard;
+  bool checks_stack = false;       ///< its guard is in software: looked at whenever it leaves the stack
+  detail::guard_kind own_stack{};  ///< of a stack of its own mapping
 };
 
 struct thread_agent : agent {

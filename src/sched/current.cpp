@@ -1,6 +1,7 @@
 // The thread-locals of the library, all of them, behind calls that are never inlined: a fiber may be on another
 // thread after any wait, and a compiler may keep a thread-local's address for a whole function.
 #include "base/last_errno.hpp"
+#include "sched/fork.hpp"
 #include "sched/worker.hpp"
 #include "sched/world.hpp"
 
@@ -71,6 +72,8 @@ thread_agent& new_thread_agent() {
 }
 
 }  // namespace
+
+detail::raw_lock& lock_of_thread_agents() noexcept { return pool_lock; }
 
 worker* this_worker() noexcept {
   asm volatile("");

@@ -51,8 +51,8 @@ class fiber_label {
   static constexpr std::size_t words = sizeof(text::name) / sizeof(std::uint64_t);
   shim::atomic<std::uint64_t> id_{0};
   shim::atomic<const char*> file_{""};
-  shim::atomic<unsigned> line_{0};
   std::array<shim::atomic<std::uint64_t>, words> name_{};
+  shim::atomic<unsigned> line_{0};  // last: what follows the label may use the rest of the word
 };
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

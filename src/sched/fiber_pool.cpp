@@ -1,6 +1,7 @@
 #include "sched/fiber_pool.hpp"
 
 #include "fiber/switch.hpp"
+#include "sched/fork.hpp"
 #include "sched/runtime.hpp"
 #include "sched/world.hpp"
 
@@ -12,12 +13,17 @@ namespace runnel::inline RUNNEL_ABI::sched {
 
 namespace {
 
-// Fibers that nobody uses and no worker keeps for itself.
+// Fibers that nobody uses and no worker keeps for itself; under the lock.
 struct free_list {
   detail::raw_lock lock;
-  fiber* first = nullptr;
+  fiber* used = nullptr;       ///< those whose stacks hold memory, the last one put back first
+  fiber* bare = nullptr;       ///< those that are new or have been trimmed
+  std::size_t used_count = 0;
+  std::size_t least_used = 0;  ///< the lowest used_count since the last mark_idle_stacks(): so many were not needed
+  std::size_t to_trim = 0;
 };
 free_list free_lists[4];
+free_list& list_of(stack_class c) noexcept { return free_lists[static_cast<std::size_t>(c)]; }
 shim::atomic<std::uint64_t> last_id{0};
 
 // How many fibers have been started and have ended: each worker counts for itself, whoever is none with the others.
@@ -50,44 +56,60 @@ fiber* grow(stack_class c) noexcept {
   for (std::size_t i = 0; i < s->slots; ++i) {
     fiber* f = new (&fibers[i]) fiber;
     f->size_class = c;
-    if (s->base) {
-      f->stack_bottom = s->slot(i) + detail::guard_bytes(c);
-      f->stack_top = s->slot(i) + stack_bytes(c);
-    }
+    f->checks_stack = s->guard == detail::guard_kind::software;
+    if (s->base) f->stack_bottom = s->slot(i) + detail::guard_bytes(c);
     f->next = i + 1 < s->slots ? &fibers[i + 1] : nullptr;
   }
   return fibers;
 }
 
-/// Puts the list from `first` to `last` in front of the free ones.
-void put_back(fiber* first, fiber* last, stack_class c) noexcept {
-  free_list& list = free_lists[static_cast<std::size_t>(c)];
+/// Puts the list from `first` to `last` in front of those without memory.
+void put_back_bare(fiber* first, fiber* last, stack_class c) noexcept {
+  free_list& list = list_of(c);
   detail::raw_guard hold(list.lock);
-  last->next = list.first;
-  list.first = first;
+  last->next = list.bare;
+  list.bare = first;
+}
+/// Puts the list of `n` from `first` to `last`, whose stacks have been used, in front of the free ones.
+void put_back(fiber* first, fiber* last, std::size_t n, stack_class c) noexcept {
+  if (detail::sanitizer::fresh_stacks) return put_back_bare(first, last, c);  // they have no stack any more
+  free_list& list = list_of(c);
+  detail::raw_guard hold(list.lock);
+  last->next = list.used;
+  list.used = first;
+  list.used_count += n;
+}
+
+/// Cuts the first 1 to `most` off a list that is not empty; sets how many.
+fiber* cut(fiber*& from, std::size_t most, std::size_t& n) noexcept {
+  fiber* first = from;
+  fiber* last = first;
+  for (n = 1; n < most && last->next; ++n) last = last->next;
+  from = std::exchange(last->next, nullptr);
+  return first;
 }
 
 /// A list of 1 to `most` fibers, and how many; null when memory is short.
 fiber* take(stack_class c, std::size_t most, std::size_t& n) noexcept {
-  free_list& list = free_lists[static_cast<std::size_t>(c)];
-  fiber* first;
-  fiber* last;
-  fiber* rest;
+  free_list& list = list_of(c);
   {
     detail::raw_guard hold(list.lock);
-    first = last = list.first;
-    for (n = first ? 1 : 0; last && n < most && last->next; ++n) last = last->next;
-    if (first) list.first = std::exchange(last->next, nullptr);
+    if (list.used) {
+      fiber* first = cut(list.used, most, n);
+      list.used_count -= n;
+      list.least_used = std::min(list.least_used, list.used_count);
+      return first;
+    }
+    if (list.bare) return cut(list.bare, most, n);
   }
-  if (first) return first;
-  first = last = grow(c);
-  if (!first) return nullptr;
-  for (n = 1; n < most && last->next; ++n) last = last->next;
-  rest = std::exchange(last->next, nullptr);
-  if (!rest) return first;
-  last = rest;
-  while (last->next) last = last->next;
-  put_back(rest, last, c);
+  fiber* rest = grow(c);
+  if (!rest) return nullptr;
+  fiber* first = cut(rest, most, n);
+  if (rest) {
+    fiber* last = rest;
+    while (last->next) last = last->next;
+    put_back_bare(rest, last, c);
+  }
   return first;
 }
 
@@ -97,11 +119,13 @@ worker* counting_worker() noexcept {
   worker* w = this_worker();
   return w && !w->left_to_its_fiber() ? w : nullptr;
 }
+detail::raw_lock& lock_of_free_fibers(std::size_t size_class) noexcept { return free_lists[size_class].lock; }
 
 // ---- a worker's own ----------------------------------------------------------------------------------------------
 
 namespace {
-constexpr std::size_t most_kept = 64, moved_at_once = 32;
+/// By class: of large stacks less is kept warm.
+constexpr std::size_t most_kept[] = {64, 64, 16, 4};
 constexpr std::uint64_t ids_at_once = 64;
 }  // namespace
 
@@ -109,13 +133,13 @@ fiber_cache::~fiber_cache() {
   for (list& l : lists_)
     while (fiber* f = l.first) {
       l.first = f->next;
-      sched::put_back(f, f, f->size_class);
+      sched::put_back(f, f, 1, f->size_class);
     }
 }
 
 fiber* fiber_cache::take(stack_class c) noexcept {
   list& l = lists_[static_cast<std::size_t>(c)];
-  if (!l.first) l.first = sched::take(c, moved_at_once, l.size);
+  if (!l.first) l.first = sched::take(c, most_kept[static_cast<std::size_t>(c)] / 2, l.size);
   fiber* f = l.first;
   if (!f) return nullptr;
   l.first = f->next;
@@ -123,19 +147,21 @@ fiber* fiber_cache::take(stack_class c) noexcept {
   return f;
 }
 
-// The hottest comes first, and the coldest go where others find them.
+// The hottest comes first, and the coldest half goes where others find it.
 void fiber_cache::put_back(fiber* f) noexcept {
-  list& l = lists_[static_cast<std::size_t>(f->size_class)];
+  const auto c = static_cast<std::size_t>(f->size_class);
+  list& l = lists_[c];
   f->next = l.first;
   l.first = f;
-  if (++l.size <= most_kept) return;
+  if (++l.size <= most_kept[c]) return;
+  const std::size_t stay = most_kept[c] / 2;
   fiber* last_kept = f;
-  for (std::size_t i = 1; i < most_kept - moved_at_once; ++i) last_kept = last_kept->next;
+  for (std::size_t i = 1; i < stay; ++i) last_kept = last_kept->next;
   fiber* first = std::exchange(last_kept->next, nullptr);
   fiber* last = first;
   while (last->next) last = last->next;
-  sched::put_back(first, last, f->size_class);
-  l.size = most_kept - moved_at_once;
+  sched::put_back(first, last, l.size - stay, f->size_class);
+  l.size = stay;
 }
 
 std::uint64_t fiber_cache::next_id() noexcept {
@@ -155,13 +181,14 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
   fiber* f = w ? w->fibers.take(c) : take(c, 1, one);
   if (!f) throw std::bad_alloc();
   if (detail::sanitizer::fresh_stacks) {
-    std::byte* base = detail::map_single(c);
-    if (!base) {
-      put_back(f, f, c);
+    const detail::single_stack s = detail::map_single(c);
+    if (!s.base) {
+      put_back_bare(f, f, c);
       throw std::bad_alloc();
     }
-    f->stack_bottom = base + detail::guard_bytes(c);
-    f->stack_top = base + stack_bytes(c);
+    f->stack_bottom = s.base + detail::guard_bytes(c);
+    f->own_stack = s.guard;
+    f->checks_stack = s.guard == detail::guard_kind::software;
   }
   // relaxed: only uniqueness matters
   f->label.set(w ? w->fibers.next_id() : last_id.fetch_add(1, shim::order::relaxed) + 1, name, at);
@@ -181,17 +208,27 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
 }
 
 void start_fiber(fiber* f, job& work) noexcept {
-  const auto size = static_cast<std::size_t>(f->stack_top - f->stack_bottom);
-  detail::sanitizer::create(f->sanitizer, f->stack_bottom, size, f->label.read().name);
+  detail::sanitizer::create(f->sanitizer, f->label.read().name);
   f->work = &work;
   count(&tally::started, 1);
-  // Stacks of neighbouring slots would otherwise compete for the same cache sets: start them up to 1 KiB apart.
-  const std::size_t colour = (f->label.id() % 16) * 64;
-  // relaxed: published with the fiber itself through the run queue
-  f->saved_sp.store(detail::prepare_stack(f->stack_top - colour, f), shim::order::relaxed);
+  f->saved_sp.store(not_begun(), shim::order::relaxed);  // relaxed: published with the fiber itself through the run queue
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
   if (f->lives_in && !f->lives_in->member_starts(*f)) return;
   runtime::instance().schedule_new(f);
+}
+
+// A fiber that begins exchanges its stack for the one that was in use a moment ago: so many fibers that are started at once
+// and end soon use few stacks, and those are in the caches. Each record still has a stack of its own at any time.
+void* begin_fiber(fiber& f, fiber_cache& cache) noexcept {
+  if (fiber* hot = detail::sanitizer::fresh_stacks ? nullptr : cache.hottest(f.size_class)) {
+    std::swap(f.stack_bottom, hot->stack_bottom);
+    std::swap(f.checks_stack, hot->checks_stack);
+  }
+  const auto size = static_cast<std::size_t>(f.stack_top() - f.stack_bottom);
+  detail::sanitizer::bind(f.sanitizer, f.stack_bottom, size);
+  // Stacks of neighbouring slots would otherwise compete for the same cache sets: start them up to 1 KiB apart.
+  const std::size_t slot = reinterpret_cast<std::uintptr_t>(f.stack_bottom) / stack_bytes(f.size_class);
+  return detail::prepare_stack(f.stack_top() - slot % 16 * 64, &f);
 }
 
 void release_fiber(fiber* f) noexcept {
@@ -200,17 +237,68 @@ void release_fiber(fiber* f) noexcept {
   } else if (f->lives_in) {
     f->lives_in->reserves(-1);
   }
-  if (detail::sanitizer::fresh_stacks) detail::unmap_single(f->stack_bottom - detail::guard_bytes(f->size_class), f->size_class);
+  if (detail::sanitizer::fresh_stacks)
+    detail::unmap_single({f->stack_bottom - detail::guard_bytes(f->size_class), f->own_stack}, f->size_class);
   const bool counted = f->work != nullptr && f->state.load(shim::order::relaxed) != fiber_state::abandoned;  // relaxed: ours
   f->work = nullptr;
   f->state.store(fiber_state::unused, shim::order::relaxed);  // relaxed: for reports
   if (worker* w = counting_worker()) {
     w->fibers.put_back(f);
   } else {
-    put_back(f, f, f->size_class);
+    put_back(f, f, 1, f->size_class);
   }
   if (counted) count(&tally::ended, 1);
 }
+
+// ---- trimming ----------------------------------------------------------------------------------------------------
+
+// Which of the used ones are trimmed does not matter, how many stay does: as many as were needed since the last look. The
+// whole stack goes: one that nobody has wanted for so long costs a page fault when it is wanted again, and kept it would
+// cost a page for ever.
+void mark_idle_stacks() noexcept {
+  for (free_list& list : free_lists) {
+    detail::raw_guard hold(list.lock);
+    list.to_trim = std::exchange(list.least_used, list.used_count);
+  }
+}
+
+bool trim_idle_stacks(std::size_t most) noexcept {
+  constexpr std::size_t at_once = 32;
+  for (free_list& list : free_lists) {
+    for (;;) {
+      std::size_t n = 0;
+      fiber* first;
+      {
+        detail::raw_guard hold(list.lock);
+        list.to_trim = std::min(list.to_trim, list.used_count);
+        if (list.to_trim == 0) break;
+        if (most == 0) return true;
+        first = cut(list.used, std::min({at_once, most, list.to_trim}), n);
+        list.used_count -= n;
+        list.least_used = std::min(list.least_used, list.used_count);
+        list.to_trim -= n;
+      }
+      fiber* last = first;
+      for (fiber* f = first; f; f = f->next) {
+        detail::drop_pages(f->stack_bottom, f->stack_top());
+        last = f;
+      }
+      put_back_bare(first, last, first->size_class);
+      most -= n;
+    }
+  }
+  return false;
+}
+
+bool any_idle_stacks() noexcept {
+  for (free_list& list : free_lists) {
+    detail::raw_guard hold(list.lock);
+    if (list.used_count != 0) return true;
+  }
+  return false;
+}
+
+// ------------------------------------------------------------------------------------------------------------------
 
 // First what has ended, then what was started: a fiber that is missed in the first sum may have ended by the second, but
 // one that is counted in the first is counted in the second too. So 0 means that at some instant there was none.
@@ -228,7 +316,8 @@ struct drain_object : wait_object {
   wait_queue waiters;  // under the lock
 };
 drain_object& drained() {
-  static drain_object& o = *new drain_object;
+  alignas(drain_object) static unsigned char storage[sizeof(drain_object)];
+  static drain_object& o = *new (storage) drain_object;
   return o;
 }
 shim::atomic<std::uint32_t> drain_waiting{0};

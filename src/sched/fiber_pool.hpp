@@ -16,6 +16,8 @@ class fiber_cache {
   /// Null when memory is short.
   fiber* take(stack_class c) noexcept;
   void put_back(fiber* f) noexcept;
+  /// The one that was put back last and is still here, or null.
+  fiber* hottest(stack_class c) noexcept { return lists_[static_cast<std::size_t>(c)].first; }
   std::uint64_t next_id() noexcept;
 
  private:
@@ -27,6 +29,22 @@ class fiber_cache {
   std::uint64_t next_id_ = 0;
   std::uint64_t end_of_ids_ = 0;
 };
+
+// The monitor gives the memory of stacks that lie idle back. Workers keep some of their own, which it leaves alone.
+/// Those that nobody has taken since the last call are to be trimmed.
+void mark_idle_stacks() noexcept;
+/// Trims up to `most` of them; whether more are left.
+bool trim_idle_stacks(std::size_t most) noexcept;
+/// Whether any unused stack, beside the workers' own, may hold memory.
+bool any_idle_stacks() noexcept;
+
+/// What saved_sp says of a fiber that has not begun: whoever resumes it begins it.
+inline void* not_begun() noexcept {
+  static constinit char mark = 0;
+  return &mark;
+}
+/// Lays out the first frame of f, which is about to begin on the worker with that cache. The stack pointer to switch to.
+void* begin_fiber(fiber& f, fiber_cache& cache) noexcept;
 
 /// Waits until no started fiber is left, or the deadline; false then. From a thread.
 bool wait_until_none_live(time_point deadline) noexcept;

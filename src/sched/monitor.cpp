@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -27,6 +28,8 @@ namespace {
 constexpr std::chrono::milliseconds shortest_tick{1};
 constexpr std::chrono::milliseconds longest_tick{10};
 constexpr int quiet_looks_before_sleep = 3;
+constexpr std::chrono::seconds idle_stack_limit{1};
+constexpr std::size_t trimmed_at_once = 1024;  // about a millisecond's work
 
 constexpr std::uint32_t active = 0, asleep = 1, leaving = 2;
 
@@ -38,7 +41,8 @@ struct kept_state {
   std::uint64_t last_handler = 0;                                    // under the lock
 };
 kept_state& kept() {
-  static kept_state& k = *new kept_state;
+  alignas(kept_state) static unsigned char storage[sizeof(kept_state)];
+  static kept_state& k = *new (storage) kept_state;
   return k;
 }
 
@@ -106,7 +110,27 @@ bool look_at(worker& w, runtime& r, time_point now) {
   return moved;
 }
 
+/// Gives memory of stacks back that nobody has used for a while, some at each call.
+class trimmer {
+ public:
+  /// The next call that may find something to do; `never` while no stack lies idle.
+  time_point next() const noexcept { return more_ ? time_point::min() : any_idle_stacks() ? next_mark_ : never; }
+  void work(time_point now) noexcept {
+    if (now >= next_mark_) {
+      mark_idle_stacks();
+      next_mark_ = now + idle_stack_limit;
+      more_ = true;
+    }
+    if (more_) more_ = trim_idle_stacks(trimmed_at_once);
+  }
+
+ private:
+  time_point next_mark_ = steady_clock::now() + idle_stack_limit;
+  bool more_ = false;
+};
+
 void monitor_main(runtime& r) {
+  trimmer stacks;
   std::chrono::nanoseconds tick = shortest_tick;
   int quiet = 0;
   std::uint64_t last_progress = 0;
@@ -125,18 +149,25 @@ void monitor_main(runtime& r) {
       if (next_timer() <= now) run_due_timers();  // every worker is busy with something longer than a tick
       poll_descriptors();
     }
+    stacks.work(now);
     quiet = all_idle && progress == last_progress ? quiet + 1 : 0;
     last_progress = progress;
     tick = moved ? std::chrono::nanoseconds(shortest_tick) : std::min<std::chrono::nanoseconds>(tick * 2, longest_tick);
     if (quiet < quiet_looks_before_sleep) continue;
-    if (everything_blocked()) deal_with_deadlock(r);
     quiet = 0;
+    try {
+      if (everything_blocked()) deal_with_deadlock(r);
+    } catch (const std::bad_alloc&) {
+      continue;  // no memory for the report: at another look
+    }
     std::uint32_t expected = active;
     // acq_rel: pairs with monitor_note_activity(); relaxed on failure: it is `leaving`, seen above
     if (!word.compare_exchange(expected, asleep, shim::order::acq_rel, shim::order::relaxed)) continue;
     shim::fence(shim::order::seq_cst);  // seq_cst: "asleep, then look whether all are" against "awake, then read asleep"
     if (r.idle.sleeping() == r.workers()) {
-      while (word.load(shim::order::acquire) == asleep) detail::futex_wait(word, asleep);  // acquire: as above
+      while (word.load(shim::order::acquire) == asleep) {  // acquire: as above
+        if (!detail::futex_wait(word, asleep, stacks.next())) stacks.work(steady_clock::now());
+      }
     }
     expected = asleep;
     word.compare_exchange(expected, active, shim::order::acq_rel, shim::order::relaxed);  // acq_rel: as above

@@ -2,7 +2,8 @@
 //
 // It moves what a hog keeps from others (its run-next fiber; its ring is there to be stolen), fires timers that nobody
 // looks after, names a fiber that keeps a worker for longer than the hog limit, and decides whether everything is
-// deadlocked. While nothing runs it sleeps without a time-out: an idle program is not woken by it.
+// deadlocked. It gives memory of idle stacks back; when none is left and nothing runs, it sleeps without a time-out: an
+// idle program is not woken by it.
 #pragma once
 
 #include <runnel/base/clock.hpp>

@@ -21,6 +21,8 @@ void poll_descriptors() noexcept;
 /// Parties that wait for descriptors.
 std::size_t descriptor_waiters() noexcept;
 
+/// Makes the one poller of the process; throws std::system_error when there is no descriptor for it.
+void make_poller();
 bool try_enter_poller() noexcept;
 /// Sleeps until a descriptor is ready, a timer is due, or a kick, and handles it.
 void wait_in_poller() noexcept;

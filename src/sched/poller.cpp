@@ -37,8 +37,8 @@ int control(int epoll, int operation, int fd, epoll_event* e) noexcept {
 /// Null: for ever.
 int wait_for_events(int epoll, epoll_event* events, int n, const timespec* limit) noexcept {
   const auto r = static_cast<int>(syscall(SYS_epoll_pwait2, epoll, events, n, limit, nullptr, 0));
-  if (r >= 0 || detail::last_errno() != ENOSYS) return r;
-  // Before Linux 5.11, in whole milliseconds, rounded up.
+  if (r >= 0 || detail::last_errno() == EINTR) return r;
+  // Before Linux 5.11, or where a filter does not know it (and answers as it likes): in whole milliseconds, rounded up.
   const long ms = limit ? std::min(limit->tv_sec, 1'000'000L) * 1000 + (limit->tv_nsec + 999'999) / 1'000'000 : -1;
   return static_cast<int>(syscall(SYS_epoll_pwait, epoll, events, n, static_cast<int>(ms), nullptr, 0));
 }
@@ -83,8 +83,11 @@ struct instance {
   int signal_fd = -1;
 
   instance() {
-    if (epoll < 0 || kick < 0)
-      throw std::system_error(detail::last_errno(), std::generic_category(), "runnel: cannot create the poller");
+    if (epoll < 0 || kick < 0) {
+      const int why = detail::last_errno();
+      if (epoll >= 0) ::close(epoll);
+      throw std::system_error(why, std::generic_category(), "runnel: cannot create the poller");
+    }
     epoll_event e{};
     e.events = EPOLLIN;
     e.data.fd = kick;
@@ -92,8 +95,10 @@ struct instance {
   }
 };
 
+/// Made by make_poller(), and before it by whoever asks for it. Kept.
 instance& poller() {
-  static instance& p = *new instance;
+  alignas(instance) static unsigned char storage[sizeof(instance)];
+  static instance& p = *new (storage) instance;
   return p;
 }
 
@@ -207,6 +212,8 @@ void poll_descriptors() noexcept {
   const int n = wait_for_events(poller().epoll, events, batch, &at_once);
   if (n > 0) handle(events, n, false);
 }
+
+void make_poller() { static_cast<void>(poller()); }
 
 bool try_enter_poller() noexcept {
   return !role_taken.exchange(true, shim::order::acquire);  // acquire: pairs with leave_poller()

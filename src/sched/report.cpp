@@ -72,13 +72,16 @@ std::string describe_caller() {
 namespace runnel::inline RUNNEL_ABI::detail {
 
 namespace {
-void print(const char* prefix, const char* format, std::va_list arguments, const std::string& tail) noexcept {
-  char text[1024];
-  const int n = std::vsnprintf(text, sizeof text, format, arguments);
-  std::string line = prefix;
-  line.append(text, n > 0 ? std::min(sizeof text - 1, static_cast<std::size_t>(n)) : 0);
-  line += tail + "\n";
-  [[maybe_unused]] auto r = write(STDERR_FILENO, line.data(), line.size());
+/// Allocates nothing: it may be memory that is short.
+void print(const char* prefix, const char* format, std::va_list arguments, const char* tail) noexcept {
+  char line[1024];
+  std::size_t n = 0;
+  const auto advance = [&](int written) { n = std::min(sizeof line - 2, n + static_cast<std::size_t>(std::max(0, written))); };
+  advance(std::snprintf(line, sizeof line, "%s", prefix));
+  advance(std::vsnprintf(line + n, sizeof line - n, format, arguments));
+  advance(std::snprintf(line + n, sizeof line - n, "%s", tail));
+  line[n] = '\n';
+  [[maybe_unused]] auto r = write(STDERR_FILENO, line, n + 1);
 }
 }  // namespace
 
@@ -97,7 +100,14 @@ void fatal(const char* format, ...) noexcept {
     std::vsnprintf(text, sizeof text, format, arguments);
     in->controlled_by->broken(text);
   }
-  print("runnel: fatal: ", format, arguments, " [in " + sched::describe_caller() + "]");
+  char caller[256] = " [in a thread outside the runtime]";
+  if (const sched::agent& a = sched::this_agent(); a.is_fiber) {
+    const sched::fiber_label::text who = static_cast<const sched::fiber&>(a).label.read();
+    const char* quote = who.name[0] ? "\"" : "";
+    std::snprintf(caller, sizeof caller, " [in fiber %llu%s%s%s%s, started at %s:%u]", static_cast<unsigned long long>(who.id),
+                  who.name[0] ? " " : "", quote, who.name, quote, who.file, who.line);
+  }
+  print("runnel: fatal: ", format, arguments, caller);
   va_end(arguments);
   std::abort();
 }

@@ -3,6 +3,7 @@
 #include "base/futex.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/fiber_pool.hpp"
+#include "sched/fork.hpp"
 #include "sched/monitor.hpp"
 #include "sched/poll.hpp"
 #include "sched/signal_stack.hpp"
@@ -49,6 +50,7 @@ runtime& runtime::instance() noexcept {
 }
 
 void runtime::enter(unsigned workers) {
+  if (in_forked_child()) refuse_in_forked_child();
   detail::raw_guard hold(lifecycle_);
   if (ended_) detail::throw_misuse("runnel: the runtime has ended with the process: start nothing in late destructors");
   if (users_ == 0) {
@@ -72,6 +74,7 @@ void runtime::leave() noexcept {
 
 void runtime::ensure_started() {
   if (running()) return;
+  if (in_forked_child()) refuse_in_forked_child();
   detail::raw_guard hold(lifecycle_);
   if (users_ != 0) return;
   if (ended_) detail::throw_misuse("runnel: the runtime has ended with the process: start nothing in late destructors");
@@ -80,6 +83,7 @@ void runtime::ensure_started() {
   staying_ = 1;
   default_user_ = true;
   static const int registered = std::atexit([] {
+    if (in_forked_child()) return;  // its threads are the parent's
     runtime& r = instance();
     detail::raw_guard stopping(r.lifecycle_);
     r.ended_ = true;
@@ -93,11 +97,12 @@ void runtime::ensure_started() {
 void runtime::start(unsigned workers) {
   if (workers > max_workers) detail::throw_misuse("runnel: at most 256 workers");
   install_overflow_report();
+  watch_forks();
+  make_poller();
   stopping_.store(false, shim::order::release);  // release: before any worker looks
-  count_ = workers;
-  for (unsigned i = 0; i < workers; ++i) workers_[i] = new worker(*this, i);
   signals_blocked guard;
   try {
+    for (; count_ < workers; ++count_) workers_[count_] = new worker(*this, count_);
     for (unsigned i = 0; i < workers; ++i) threads_[i] = std::thread([w = workers_[i]] { w->main(); });
     start_monitor(*this);
   } catch (...) {
@@ -138,6 +143,16 @@ void runtime::end_workers() noexcept {
   count_ = 0;
 }
 
+bool runtime::lost_in_fork() noexcept {
+  if (!running() && lifecycle_.try_lock()) {  // else somebody is starting or stopping it who is not here
+    lifecycle_.unlock();
+    return false;
+  }
+  running_.store(false, shim::order::relaxed);  // relaxed: there is no other thread
+  if (worker* w = this_worker()) w->give_up();
+  return true;
+}
+
 std::uint64_t runtime::steals() noexcept {
   if (!lifecycle_.try_lock()) return 0;
   std::uint64_t n = 0;
@@ -161,6 +176,7 @@ void runtime::schedule(fiber* f) noexcept {
     w->push_next(f);
     return;
   }
+  if (in_forked_child()) return;  // nobody will run it
   inject(f, f, 1);
   idle.notify();
 }
@@ -171,6 +187,7 @@ void runtime::schedule_new(fiber* f) noexcept {
     w->push_new(f);
     return;
   }
+  if (in_forked_child()) return;  // as above
   inject(f, f, 1);
   idle.notify();
 }
@@ -182,6 +199,7 @@ void runtime::schedule_last(fiber* f) noexcept {
   if (w && !w->left_to_its_fiber()) {
     w->push_tail(f);
   } else {
+    if (in_forked_child()) return;  // as above
     inject(f, f, 1);
   }
   idle.notify();

@@ -5,6 +5,7 @@
 #include "sched/idle_set.hpp"
 
 #include <array>
+#include <string>
 #include <thread>
 
 namespace runnel::inline RUNNEL_ABI::sched {
@@ -27,6 +28,9 @@ class runtime {
   bool running() const noexcept {
     return running_.load(shim::order::acquire);  // acquire: pairs with start(), the workers exist
   }
+
+  /// In a forked child: whether it ran, or was about to. Then it is as if it had stopped, for good.
+  bool lost_in_fork() noexcept;
 
   /// Makes f runnable: next on the calling worker, or through the shared queue.
   void schedule(fiber* f) noexcept;
@@ -93,5 +97,10 @@ class runtime {
 
 /// Workers to start when nobody says: RUNNEL_WORKERS, else what affinity and the cgroup quota allow.
 unsigned automatic_width();
+/// For so many processors and a quota in CPUs, 0 for none.
+unsigned workers_for(unsigned processors, double quota);
+/// The smallest quota on the way from the process's cgroup to the root of the hierarchy, in CPUs; 0: none. Versions 1 and
+/// 2, as found in `root`/proc and `root`/sys.
+double cpu_quota(const std::string& root);
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

@@ -59,16 +59,17 @@ const char* remedy(stack_class c) noexcept {
   return "this is the largest class: look for a recursion without end";
 }
 
+[[noreturn]] void report_overflow(const fiber& f) noexcept {
+  const fiber_label::text who = f.label.read();
+  text() << "runnel: fatal: stack overflow in fiber " << who.id << (who.name[0] ? " \"" : "") << who.name
+         << (who.name[0] ? "\"" : "") << ", started at " << who.file << ":" << std::uint64_t{who.line} << ", stack "
+         << std::uint64_t{stack_bytes(f.size_class)} << " bytes; " << remedy(f.size_class) << "\n";
+  signal(SIGABRT, SIG_DFL);
+  abort();
+}
+
 void on_fault(int signo, siginfo_t* info, void* context) noexcept {
-  if (fiber* f = overflown(info->si_addr)) {
-    const fiber_label::text who = f->label.read();
-    text() << "runnel: fatal: stack overflow in fiber " << who.id << (who.name[0] ? " \"" : "") << who.name
-           << (who.name[0] ? "\"" : "") << ", started at " << who.file << ":" << std::uint64_t{who.line}
-           << ", stack " << std::uint64_t{stack_bytes(f->size_class)}
-           << " bytes; " << remedy(f->size_class) << "\n";
-    signal(SIGABRT, SIG_DFL);
-    abort();
-  }
+  if (const fiber* f = overflown(info->si_addr)) report_overflow(*f);
   const struct sigaction& before = signo == SIGSEGV ? previous_segv : previous_bus;
   if (before.sa_flags & SA_SIGINFO) {
     before.sa_sigaction(signo, info, context);
@@ -80,6 +81,10 @@ void on_fault(int signo, siginfo_t* info, void* context) noexcept {
 }
 
 }  // namespace
+
+void check_stack(const fiber& f) noexcept {
+  if (detail::used_up(f.stack_bottom, __builtin_frame_address(0))) report_overflow(f);
+}
 
 void install_overflow_report() noexcept {
   static const bool installed = [] {

@@ -1,4 +1,5 @@
 // What happens when a fiber uses up its stack: a fault in the guard, reported from a stack of its own.
+// Where the kernel gives no more guards, it is found when the fiber leaves the stack.
 #pragma once
 
 #include <runnel/base/abi.hpp>
@@ -6,6 +7,11 @@
 #include <cstddef>
 
 namespace runnel::inline RUNNEL_ABI::sched {
+
+struct fiber;
+
+/// Ends the process with the same report if f, which is running, has used up a stack whose guard is in software.
+void check_stack(const fiber& f) noexcept;
 
 /// Installs the handler once; a fault that is not an overflow goes on to the handler that was there before.
 void install_overflow_report() noexcept;

@@ -1,6 +1,7 @@
 #include "sched/signals.hpp"
 
 #include "base/last_errno.hpp"
+#include "sched/fork.hpp"
 #include "sched/poll.hpp"
 #include "sched/runtime.hpp"
 
@@ -13,7 +14,9 @@
 
 #include <array>
 #include <cstring>
+#include <new>
 #include <string>
+#include <system_error>
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
@@ -22,7 +25,9 @@ namespace {
 detail::raw_lock lock;
 /// Made at the first use and kept.
 detail::intrusive_list<signal_subscriber, subscriber_tag>& subscribers() {
-  static auto& list = *new detail::intrusive_list<signal_subscriber, subscriber_tag>;
+  using subscriber_list = detail::intrusive_list<signal_subscriber, subscriber_tag>;
+  alignas(subscriber_list) static unsigned char storage[sizeof(subscriber_list)];
+  static auto& list = *new (storage) subscriber_list;
   return list;
 }
 std::array<int, 64> uses{};
@@ -84,11 +89,20 @@ void dispatch() noexcept {
 
 }  // namespace
 
+detail::raw_lock& lock_of_signals() noexcept { return lock; }
+
+void forget_signals() noexcept {
+  for (int s = 1; s < 64; ++s)
+    if (uses[static_cast<std::size_t>(s)] != 0) sigaction(s, &previous[static_cast<std::size_t>(s)], nullptr);
+}
+
 void subscribe(signal_subscriber& s) {
   runtime::instance().ensure_started();
   detail::raw_guard hold(lock);
   if (descriptor.load(shim::order::relaxed) < 0) {  // relaxed: under the lock
     const int fd = static_cast<int>(syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));  // plain: see poller.cpp
+    if (fd < 0)
+      throw std::system_error(detail::last_errno(), std::generic_category(), "runnel: no descriptor for signals");
     descriptor.store(fd, shim::order::relaxed);  // relaxed: before any handler is installed
     watch_always(fd, &dispatch);
   }

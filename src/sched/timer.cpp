@@ -4,6 +4,7 @@
 // the lock as a hint and, seq_cst, by the poller.
 // A node follows one clock for all its life: `home` is set by arm() before others know the node, so that disarm() by
 // anybody finds the right heap. A world's memory is never given back, so a node may outlive its bubble.
+#include "sched/fork.hpp"
 #include "sched/poll.hpp"
 #include "sched/runtime.hpp"
 #include "sched/timer_heap.hpp"
@@ -26,6 +27,8 @@ void publish_next() noexcept {
 }
 
 }  // namespace
+
+detail::raw_lock& lock_of_timers() noexcept { return real.lock; }
 
 void arm(timer_node& n, time_point deadline) {
   runtime::instance().ensure_started();

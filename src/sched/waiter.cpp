@@ -9,6 +9,7 @@
 #include <runnel/sched/waiter.hpp>
 
 #include "base/futex.hpp"
+#include "sched/fork.hpp"
 #include "sched/runtime.hpp"
 #include "sched/world.hpp"
 
@@ -269,7 +270,7 @@ namespace {
   if constexpr (detail::exploring) {
     if (a.lives_in && a.lives_in->controlled_by) return;  // turns are the control's
   }
-  yield_turn();
+  if (!in_forked_child()) yield_turn();
 }
 }  // namespace
 

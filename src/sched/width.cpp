@@ -36,33 +36,36 @@ double quota_of(const std::string& directory) {
   return 0;
 }
 
-/// The smallest quota on the way from the process's cgroup to the root, or 0.
-double from_cgroup(const std::string& mount) {
-  std::ifstream self("/proc/self/cgroup");
+/// Whether `cpu` is one of the controllers, which are separated by commas; not cpuset.
+bool has_cpu(const std::string& controllers) { return ("," + controllers + ",").find(",cpu,") != std::string::npos; }
+
+}  // namespace
+
+double cpu_quota(const std::string& root) {
+  std::ifstream self(root + "/proc/self/cgroup");
   double smallest = 0;
-  for (std::string line; std::getline(self, line);) {
+  for (std::string line; std::getline(self, line);) {  // number:controllers:path; version 2 has no controllers
     const auto first = line.find(':');
     const auto second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1);
+    if (!controllers.empty() && !has_cpu(controllers)) continue;
     std::string path = line.substr(second + 1);
-    std::string base = mount;
-    if (!controllers.empty()) {
-      if (controllers.find("cpu") == std::string::npos) continue;
-      base += "/" + controllers;
-    }
+    if (path == "/") path.clear();
+    const std::string mount = root + "/sys/fs/cgroup";
     for (;;) {
-      const double q = quota_of(base + (path == "/" ? "" : path));
-      if (q > 0 && (smallest == 0 || q < smallest)) smallest = q;
+      // Version 1 mounts the controllers together or has a link for each.
+      for (const std::string& under : {controllers.empty() ? "" : "/" + controllers, std::string(controllers.empty() ? "" : "/cpu")}) {
+        const double q = quota_of(mount + under + path);
+        if (q > 0 && (smallest == 0 || q < smallest)) smallest = q;
+      }
       const auto slash = path.rfind('/');
-      if (path.empty() || path == "/" || slash == std::string::npos) break;
+      if (slash == std::string::npos) break;
       path.resize(slash);
     }
   }
   return smallest;
 }
-
-}  // namespace
 
 unsigned automatic_width() {
   if (const char* text = std::getenv("RUNNEL_WORKERS")) {
@@ -73,11 +76,14 @@ unsigned automatic_width() {
       throw misuse("RUNNEL_WORKERS=\"" + std::string(text) + "\": give a whole number from 1 to 256");
     return n;
   }
-  unsigned n = std::min(from_affinity(), runtime::max_workers);
+  return workers_for(from_affinity(), cpu_quota(""));
+}
+
+unsigned workers_for(unsigned processors, double quota) {
+  const unsigned n = std::min(processors, runtime::max_workers);
+  if (quota <= 0 || quota >= n) return n;
   // At least two: with one worker a single long-running fiber would stop everything else.
-  if (const double quota = from_cgroup("/sys/fs/cgroup"); quota > 0)
-    n = std::min(n, std::max(2u, static_cast<unsigned>(std::ceil(quota))));
-  return n;
+  return std::min(n, std::max(2u, static_cast<unsigned>(std::ceil(quota))));
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

@@ -14,12 +14,14 @@
 #include "base/futex.hpp"
 #include "fiber/switch.hpp"
 #include "sched/fiber_pool.hpp"
+#include "sched/fork.hpp"
 #include "sched/monitor.hpp"
 #include "sched/poll.hpp"
 #include "sched/runtime.hpp"
 #include "sched/signal_stack.hpp"
 #include "sched/world.hpp"
 
+#include <runnel/base/assert.hpp>
 #include <runnel/base/random.hpp>
 
 #include <cxxabi.h>
@@ -48,7 +50,11 @@ void worker::main() noexcept {
   signal_stack alternate;
   while (fiber* f = find_work()) {
     execute(f);
-    if (left_to_its_fiber()) return set_this_worker(nullptr);
+    if (left_to_its_fiber()) {
+      set_this_worker(nullptr);
+      if (in_forked_child()) detail::fatal("the function of a fiber has returned in a forked child: call exec or _exit there");
+      return;
+    }
   }
   if (searching) {
     searching = false;
@@ -97,6 +103,7 @@ void worker::execute(fiber* f) noexcept {
     return;
   }
   if (f->state.load(shim::order::relaxed) == fiber_state::abandoned) return;  // relaxed: written while nobody ran
+  if (sp == not_begun()) sp = begin_fiber(*f, fibers);
   takes_up(*f);
   from_loop_ = true;
   detail::sanitizer::before_switch(sanitizer_, f->sanitizer, false);
@@ -138,6 +145,7 @@ fiber* worker::successor() noexcept {
 }
 
 void worker::leave(fiber& f, afterwards what) noexcept {
+  if (f.checks_stack) check_stack(f);
   worker* w = this_worker();
   fiber* next = nullptr;
   if (what == afterwards::requeue && w->yields_to_own_queue()) {
@@ -158,6 +166,7 @@ void worker::leave(fiber& f, afterwards what) noexcept {
   void* to = w->loop_sp_;
   if (next) {
     to = next->saved_sp.load(shim::order::relaxed);  // relaxed: acquired by successor()
+    if (to == not_begun()) to = begin_fiber(*next, w->fibers);
     w->takes_up(*next);
   } else {
     w->afterwards_ = what;

@@ -51,6 +51,10 @@ class worker {
   bool left_to_its_fiber() const noexcept {
     return ended_.load(shim::order::relaxed) == left_behind;  // relaxed: own thread, after the stop that matters
   }
+  /// The same, by its own thread.
+  void give_up() noexcept {
+    ended_.store(left_behind, shim::order::relaxed);  // relaxed: in a forked child, which has no other thread
+  }
   /// Waits for the end of main(). False: the deadline came first; main() then ends after the fiber that it runs.
   bool wait_ended(time_point deadline) noexcept;
   /// Ends this worker's sleep, or the next one. Only for one that was taken from the idle set.

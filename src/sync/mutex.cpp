@@ -9,6 +9,7 @@
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/fork.hpp>
 #include <runnel/sched/operation.hpp>
 
 namespace runnel::inline RUNNEL_ABI {
@@ -30,7 +31,7 @@ std::uint64_t now_ns() noexcept {
 
 mutex::~mutex() {
   raw_guard hold(guard_);
-  if (!waiters_.empty()) detail::fatal("a mutex is destroyed while others wait for it (%p)", static_cast<void*>(this));
+  if (!waiters_.empty() && !sched::in_forked_child()) detail::fatal("a mutex is destroyed while others wait for it (%p)", static_cast<void*>(this));
 }
 
 bool mutex::try_lock() noexcept {
@@ -49,7 +50,7 @@ bool mutex::take() noexcept {
   return false;
 }
 
-void mutex::lock() noexcept {
+void mutex::lock() {
   choice_point(operation::lock, this);
   if (!take()) static_cast<void>(lock_slow(never, false, nullptr));
 }
@@ -62,12 +63,13 @@ void mutex::lock(const context& ctx) {
   if (lock_slow(never, true, extra) == result::was_canceled) detail::throw_wait_canceled(extra);
 }
 
-bool mutex::try_lock_until(time_point deadline) noexcept {
+bool mutex::try_lock_until(time_point deadline) {
   choice_point(operation::lock, this);
   return take() || lock_slow(deadline, false, nullptr) == result::locked;
 }
 
-mutex::result mutex::lock_slow(time_point deadline, bool cancelable, detail::context_node* extra) noexcept {
+mutex::result mutex::lock_slow(time_point deadline, bool cancelable, detail::context_node* extra) {
+  if (sched::in_forked_child()) sched::refuse_in_forked_child();
   sched::waiter w;
   sched::wait_node n(w);
   n.note = now_ns();

@@ -16,6 +16,7 @@
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/fork.hpp>
 #include <runnel/sched/operation.hpp>
 
 namespace runnel::inline RUNNEL_ABI {
@@ -49,7 +50,7 @@ constexpr bool can_change(std::uint64_t word, std::ptrdiff_t n) noexcept {
 wait_group::~wait_group() {
   raw_guard hold(object_.lock);
   const std::uint64_t fibers = fibers_of(word_.load(shim::order::relaxed));  // relaxed: nobody else uses it any more
-  if (fibers != 0)
+  if (fibers != 0 && !sched::in_forked_child())
     detail::fatal("a wait_group is destroyed while %ju of its fibers run: call wait() first", std::uintmax_t{fibers});
 }
 

@@ -1,4 +1,5 @@
-// Counts what operator new has given out and operator delete has not had back.
+// Counts what operator new has given out and operator delete has not had back; fails when it is told to.
+#include "failing_allocation.hpp"
 #include "fixture.hpp"
 
 #include <runnel/sched/frame.hpp>
@@ -10,8 +11,16 @@
 namespace {
 std::atomic<std::int64_t> live{0};
 std::atomic<std::uint64_t> made{0};
+std::atomic<std::int64_t> until_failure{0};  // calls left to the one that fails, itself included
+std::atomic<bool> armed{false};
+
+/// Whether this call is to fail.
+bool fails() noexcept {
+  return armed.load(std::memory_order_relaxed) && until_failure.fetch_sub(1, std::memory_order_relaxed) == 1;
+}
 
 void* allocate(std::size_t n, std::size_t align) {
+  if (fails()) throw std::bad_alloc();
   if (n == 0) n = 1;
   void* p = align > alignof(std::max_align_t) ? std::aligned_alloc(align, (n + align - 1) / align * align) : std::malloc(n);
   if (!p) throw std::bad_alloc();
@@ -31,6 +40,15 @@ std::int64_t runnel::test::live_allocations() noexcept {
 }
 std::uint64_t runnel::test::allocations_made() noexcept {
   return made.load(std::memory_order_relaxed) + runnel::sched::frames_from_heap();
+}
+
+void runnel::test::fail_allocation(std::int64_t k) noexcept {
+  until_failure.store(k, std::memory_order_relaxed);
+  armed.store(true, std::memory_order_relaxed);
+}
+bool runnel::test::stop_failing() noexcept {
+  armed.store(false, std::memory_order_relaxed);
+  return until_failure.load(std::memory_order_relaxed) <= 0;
 }
 
 void* operator new(std::size_t n) { return allocate(n, 0); }

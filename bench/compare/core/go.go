@@ -561,6 +561,7 @@ var cases = []oneCase{
   {"mutex_unc", "1", mutexUnc},
   {"mem_10k", "12", func() result { return memory(10000) }},
   {"mem_100k", "12", func() result { return memory(100000) }},
+  {"mem_1m", "1", func() result { return memory(1000000) }},
 }
 
 func main() {

@@ -462,6 +462,7 @@ constexpr bench::one_case cases[] = {
     {"mutex_unc", "1", mutex_unc},
     {"mem_10k", "12", [] { return memory(10'000); }},
     {"mem_100k", "12", [] { return memory(100'000); }},
+    {"mem_1m", "1", [] { return memory(1'000'000); }},
 };
 
 }  // namespace

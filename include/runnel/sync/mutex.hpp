@@ -6,7 +6,8 @@
 // thread than locked it, as Go's.
 // Blocking and cancellation: lock() and the timed forms do not observe cancellation, so that guards stay noexcept in
 // practice; lock(ctx) does.
-// Errors: unlocking an unlocked mutex and destroying one with waiters end the process with a message.
+// Errors: unlocking an unlocked mutex and destroying one with waiters end the process with a message; waiting for one in a
+// forked child throws misuse.
 // Cost: one compare-exchange to lock, one to unlock while nobody waits.
 // Source: Go's sync.Mutex (normal and starvation mode); WebKit, "Locking in WebKit" (2016).
 #pragma once
@@ -26,7 +27,7 @@ class mutex {
   /// - blocks: until the lock is free
   /// - cancel: ignores
   /// - threads: any
-  RUNNEL_PARKS void lock() noexcept;
+  RUNNEL_PARKS void lock();
   /// The same, observing ctx and the ambient context.
   /// - blocks: until the lock is free
   /// - cancel: throws canceled without the lock
@@ -41,7 +42,7 @@ class mutex {
   /// - cancel: ignores
   /// - threads: any
   RUNNEL_PARKS bool try_lock_for(duration limit) { return try_lock_until(limit.from_now()); }
-  RUNNEL_PARKS bool try_lock_until(time_point deadline) noexcept;
+  RUNNEL_PARKS bool try_lock_until(time_point deadline);
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
@@ -50,7 +51,7 @@ class mutex {
  private:
   enum class result : std::uint8_t { locked, timed_out, was_canceled };
   bool take() noexcept;
-  result lock_slow(time_point deadline, bool cancelable, detail::context_node* extra) noexcept;
+  result lock_slow(time_point deadline, bool cancelable, detail::context_node* extra);
   void unlock_slow() noexcept;
 
   // Bit 0: locked. Bit 1: somebody waits; set and cleared under guard_.

@@ -167,16 +167,16 @@ OUTSIDE static std::byte* next_stack() noexcept {
 
 test_fiber::test_fiber(void (*f)(void*), void* argument) noexcept : f_(f), argument_(argument) {
   stack_bottom = next_stack();
-  stack_top = stack_bottom + stack_size;
   job::run = [](sched::job& j) noexcept {
     auto& self = static_cast<test_fiber&>(j);
     self.f_(self.argument_);
   };
   job::finished = [](sched::job& j) noexcept { static_cast<test_fiber&>(j).ended_ = true; };
   work = this;
-  runnel::detail::sanitizer::create(sanitizer, stack_bottom, stack_size, "fiber");
+  runnel::detail::sanitizer::create(sanitizer, "fiber");
+  runnel::detail::sanitizer::bind(sanitizer, stack_bottom, stack_size);
   // relaxed: published by whatever makes the fiber runnable
-  saved_sp.store(runnel::detail::prepare_stack(stack_top, static_cast<fiber*>(this)), order::relaxed);
+  saved_sp.store(runnel::detail::prepare_stack(stack_bottom + stack_size, static_cast<fiber*>(this)), order::relaxed);
   state.store(sched::fiber_state::runnable, order::relaxed);  // relaxed: as above
 }
 
@@ -311,6 +311,7 @@ agent& this_agent() {
 
 fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) { detail::fatal("reserve_fiber"); }
 void start_fiber(fiber*, job&) noexcept { detail::fatal("start_fiber"); }
+void* begin_fiber(fiber&, fiber_cache&) noexcept { detail::fatal("begin_fiber"); }
 void start_monitor(runtime&) {}
 void stop_monitor() noexcept {}
 void monitor_note_activity() noexcept {}
@@ -329,6 +330,9 @@ void world::goes_on(fiber&, bool) noexcept { detail::fatal("a bubble"); }
 void world::member_ended() noexcept { detail::fatal("a bubble"); }
 void release_fiber(fiber*) noexcept {}
 void install_overflow_report() noexcept {}
+void check_stack(const fiber&) noexcept {}
+void watch_forks() noexcept {}
+void refuse_in_forked_child() { detail::fatal("a forked child"); }
 signal_stack::signal_stack() noexcept { memory_ = nullptr; }
 signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
