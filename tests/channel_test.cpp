@@ -1,6 +1,11 @@
 // The laws of channels that every caller relies on; the behaviours of the originals stand in conformance/.
 #include "support/fixture.hpp"
 
+#include <array>
+#include <atomic>
+#include <stdexcept>
+#include <vector>
+
 namespace runnel::test {
 namespace {
 
@@ -69,6 +74,113 @@ TEST_P(channel_laws, a_cancelled_receive_leaves_the_channel_usable) {
     auto sender = start([c] { c.send(5); });
     EXPECT_EQ(c.receive(), 5);
     sender.join();
+  });
+}
+
+TEST_P(channel_laws, a_parked_operation_outlives_the_last_handle) {
+  in_runtime([this] {
+    auto handle = std::make_unique<channel<std::unique_ptr<int>>>();
+    auto [ctx, cancel] = derive_cancel(context::current());
+    auto limited = start([&c = *handle] { EXPECT_EQ(c.receive_for(20ms).status, channel_status::timed_out); });
+    auto canceled_one = start([&c = *handle, ctx = ctx] { EXPECT_THROW(c.receive(ctx), canceled); });
+    auto selecting = start([&c = *handle, ctx = ctx] {
+      const context_scope scope(ctx);
+      EXPECT_THROW(select(on_receive(c, [](auto) {})), canceled);
+    });
+    until_waiting(3);
+    handle.reset();
+    cancel();
+    limited.join();
+    canceled_one.join();
+    selecting.join();
+  });
+}
+
+TEST_P(channel_laws, a_parked_sender_outlives_the_last_handle) {
+  in_runtime([this] {
+    auto handle = std::make_unique<channel<std::unique_ptr<int>>>(1);
+    handle->send(std::make_unique<int>(1));  // goes with the channel
+    auto limited = start([&c = *handle] {
+      auto kept = std::make_unique<int>(2);
+      EXPECT_EQ(c.send_for(std::move(kept), 20ms), channel_status::timed_out);
+      EXPECT_NE(kept, nullptr);
+    });
+    until_waiting(1);
+    handle.reset();
+    limited.join();
+  });
+}
+
+TEST_P(channel_laws, batches_arrive_whole_and_in_order) {
+  in_runtime([] {
+    for (std::size_t capacity : {0u, 1u, 7u, 64u, 300u}) {
+      auto [tx, rx] = make_channel<int>(capacity);
+      const std::size_t total = 1 + scaled(5'000);
+      auto sender = start([tx = std::move(tx), total]() mutable {
+        std::vector<int> batch;
+        for (std::size_t next = 0; next < total;) {
+          batch.clear();
+          for (std::size_t k = 0; k < 1 + next % 150 && next < total; ++k) batch.push_back(static_cast<int>(next++));
+          EXPECT_EQ(tx.send_n(batch), batch.size());
+        }
+        auto last = std::move(tx);
+      });
+      std::vector<int> got(97, -1);
+      std::size_t n = 0;
+      for (std::size_t came = got.size(); came == got.size();) {
+        came = rx.receive_n(got);
+        for (std::size_t i = 0; i < came; ++i) EXPECT_EQ(got[i], static_cast<int>(n++));
+      }
+      EXPECT_EQ(n, total);
+      sender.join();
+    }
+  });
+}
+
+TEST_P(channel_laws, a_batch_serves_those_who_wait_first) {
+  in_runtime([this] {
+    channel<int> c(2);
+    std::atomic<int> sum{0};
+    std::vector<party> waiting;
+    for (int i = 0; i < 3; ++i) waiting.push_back(start([&] { sum += c.receive().value(); }));
+    until_waiting(3);
+    std::array<int, 5> batch{1, 2, 4, 8, 16};
+    EXPECT_EQ(c.send_n(batch), 5u);
+    for (auto& p : waiting) p.join();
+    EXPECT_EQ(sum, 7);
+    EXPECT_EQ(c.size(), 2u);
+    waiting.clear();
+    waiting.push_back(start([&] { c.send(32); }));
+    until_waiting(1);
+    std::array<int, 3> out{};
+    EXPECT_EQ(c.receive_n(out), 3u);
+    EXPECT_EQ(out, (std::array<int, 3>{8, 16, 32}));
+    waiting.front().join();
+  });
+}
+
+/// Throws when it is assigned a value that says so.
+struct touchy {
+  int value = 0;
+  touchy() = default;
+  explicit touchy(int v) noexcept : value(v) {}
+  touchy(touchy&& o) noexcept = default;
+  touchy& operator=(touchy&& o) noexcept(false) {
+    if (o.value == 2) throw std::runtime_error("not this one");
+    value = o.value;
+    return *this;
+  }
+};
+
+TEST_P(channel_laws, an_assignment_that_throws_loses_its_own_value_only) {
+  in_runtime([] {
+    channel<touchy> c(4);
+    for (int i = 1; i <= 3; ++i) c.send(touchy(i));
+    std::array<touchy, 3> out;
+    EXPECT_THROW(c.receive_n(out), std::runtime_error);
+    EXPECT_EQ(out[0].value, 1);
+    EXPECT_EQ(c.size(), 1u);
+    EXPECT_EQ(c.receive()->value, 3);
   });
 }
 

@@ -93,7 +93,7 @@ waiter::waiter(agent& caller) noexcept : target_(&caller) { rearm(); }
 
 bool waiter::try_change(std::uint32_t to) noexcept {
   auto& word = target_->word;
-  std::uint32_t seen = pending;
+  std::uint32_t seen = word.load(shim::order::relaxed);  // relaxed: a guess, the compare-exchange decides
   for (;;) {
     switch (phase(seen)) {
       case pending:

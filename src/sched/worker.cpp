@@ -189,7 +189,7 @@ void worker::push_next(fiber* f) noexcept {
   // A lone successor wakes nobody: this worker runs it within microseconds, a wake-up would cost more.
   if (fiber* kicked = queue.put_next(f)) {
     push_tail(kicked);
-    runtime_.idle.notify();
+    if (runtime_.workers() > 1) runtime_.idle.notify();  // else there is nobody: this is the only one
   }
 }
 
@@ -220,7 +220,7 @@ void worker::push_new(fiber* f) noexcept {
     if (last) runtime_.inject(first, last, n);
   }
   // As in push_next(): the first one of its kind is begun here within microseconds.
-  if (spawned.size() > 1) runtime_.idle.notify();
+  if (spawned.size() > 1 && runtime_.workers() > 1) runtime_.idle.notify();
 }
 
 /// A fiber that has not begun yet, or null.

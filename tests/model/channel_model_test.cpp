@@ -263,4 +263,26 @@ TEST(channel, the_last_reference_destroys_it) {
   }));
 }
 
+TEST(channel, the_last_reference_goes_while_a_receiver_gives_up) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    auto* core = runnel::detail::make_channel_core(runnel::detail::element_ops_of<int>::ops, 1);
+    runnel::derived_context d = runnel::derive_cancel(runnel::context::background());
+    bool canceled = false;
+    model::thread receiver([&] {
+      std::optional<int> v;
+      try {
+        runnel::detail::channel_receive(core, &v, channel_wait{true, runnel::never, &runnel::detail::node_of(d.ctx)});
+      } catch (const runnel::canceled&) {
+        canceled = true;
+      }
+    });
+    model::thread canceler([&] { d.cancel.cancel(); });
+    model::wait_until([&] { return canceled || core->receivers_waiting(); });  // then its handle may go
+    runnel::detail::channel_release(core);
+    receiver.join();
+    check(canceled, "canceled");
+  }));
+}
+
 }  // namespace
