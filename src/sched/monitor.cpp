@@ -179,6 +179,12 @@ void monitor_main(runtime& r) {
 
 bool everything_blocked() noexcept {
   runtime& r = runtime::instance();
+  const auto dispatches = [&r] {
+    std::uint64_t n = 0;
+    for (unsigned i = 0; i < r.workers(); ++i) n += r.at(i).ticks();
+    return n;
+  };
+  const std::uint64_t before = dispatches();
   if (r.idle.sleeping() != r.workers() || r.work_visible()) return false;
   if (next_timer() != never || descriptor_waiters() != 0 || blocking_jobs() != 0) return false;
   if (signals_awaited()) return false;
@@ -186,7 +192,8 @@ bool everything_blocked() noexcept {
   for_each_fiber([&](fiber& f) {
     parked += f.state.load(shim::order::relaxed) == fiber_state::parked;  // relaxed: every worker is asleep
   });
-  return parked != 0 && r.idle.sleeping() == r.workers();
+  // A call in the blocking pool, say, may have ended since the first look, its fiber have run, made the next call and parked.
+  return parked != 0 && r.idle.sleeping() == r.workers() && dispatches() == before;
 }
 
 void start_monitor(runtime& r) {

@@ -7,10 +7,10 @@
 // No lost wake-up: wait() sets W and looks at the counter in one operation. What changes the word before that is seen by the
 // look; what comes later finds W and, under the lock, the waiter.
 // Destruction right after wait(): wait() looks under the lock. Who brought the counter to zero has either touched nothing
-// after its compare-exchange, or has claimed the waiters and released the lock before it wakes them, and touches nothing of
-// the group after that.
-// Rejected: one addition for each, and a look at W in what it returns, as Go has it: who brings the counter to zero would come
-// to the lock after the counter has said so, and a waiter that gives up and looks again may have destroyed the group by then.
+// after its compare-exchange, or has claimed the waiters and released the lock before it wakes them, and touches nothing
+// of the group after that.
+// Rejected: one addition for each, and a look at W in what it returns, as Go has it: who brings the counter to zero would
+// come to the lock after the counter has said so, and a waiter that gives up and looks again may have destroyed the group.
 #include <runnel/sync/wait_group.hpp>
 
 #include "fiber/sanitizer.hpp"
@@ -45,6 +45,27 @@ constexpr bool can_change(std::uint64_t word, std::ptrdiff_t n) noexcept {
   detail::throw_misuse(what);
 }
 
+/// The change of a word that has W, or that would be refused.
+[[gnu::noinline]] void change_slow(sched::wait_object& object, shim::atomic<std::uint64_t>& word, sched::wait_queue& waiters,
+                                   std::ptrdiff_t n, std::uint64_t by) {
+  sched::wake_list woken;
+  {
+    raw_guard hold(object.lock);
+    // acquire: pairs with change(), for the next wait(), which sees what is stored here. An operation that sees the newest
+    // value: what change() saw may be old. From here on the word changes under the lock only
+    const std::uint64_t seen = word.fetch_or(waiting, shim::order::acquire);
+    const bool possible = can_change(seen, n);
+    std::uint64_t next = possible ? seen + by : seen;
+    if (count_of(next) == 0) {
+      woken.claim_all(waiters);
+      next &= ~waiting;
+    }
+    word.store(next, shim::order::relaxed);  // relaxed: wait() looks under the lock
+    if (!possible) refuse(n);
+  }
+  woken.wake_all();
+}
+
 }  // namespace
 
 wait_group::~wait_group() {
@@ -70,22 +91,7 @@ void wait_group::change(std::ptrdiff_t n, std::uint64_t by) {
     // release: what happened before a done() is seen by wait(). Relaxed on failure: as above
     if (word_.compare_exchange(seen, seen + by, shim::order::release, shim::order::relaxed)) return;
   }
-  sched::wake_list woken;
-  {
-    raw_guard hold(object_.lock);
-    // acquire: pairs with the compare-exchange, for the next wait(), which sees what is stored here. An operation that sees
-    // the newest value: what was seen above may be old. From here on the word changes under the lock only
-    seen = word_.fetch_or(waiting, shim::order::acquire);
-    const bool possible = can_change(seen, n);
-    std::uint64_t next = possible ? seen + by : seen;
-    if (count_of(next) == 0) {
-      woken.claim_all(waiters_);
-      next &= ~waiting;
-    }
-    word_.store(next, shim::order::relaxed);  // relaxed: wait() looks under the lock
-    if (!possible) refuse(n);
-  }
-  woken.wake_all();
+  change_slow(object_, word_, waiters_, n, by);
 }
 
 bool wait_group::wait_until(time_point deadline, detail::context_node* extra) {
@@ -95,7 +101,7 @@ bool wait_group::wait_until(time_point deadline, detail::context_node* extra) {
   sched::wait_node n(w);
   {
     raw_guard hold(object_.lock);
-    const std::uint64_t seen = word_.fetch_or(waiting, shim::order::acquire);  // acquire: pairs with the compare-exchange in change()
+    const std::uint64_t seen = word_.fetch_or(waiting, shim::order::acquire);  // acquire: pairs with change()
     if (count_of(seen) == 0) {
       word_.store(seen, shim::order::relaxed);  // relaxed: it says what it said before
       hb_acquire(&waiters_);
