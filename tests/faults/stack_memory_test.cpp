@@ -42,7 +42,18 @@ std::size_t stacks_with(std::size_t pages, stack_class c) {
   return n;
 }
 
+/// Whether the kernel gives memory back when it is told to; an emulator may not.
+bool memory_is_given_back() {
+  void* p = mmap(nullptr, page(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return false;
+  *static_cast<volatile char*>(p) = 1;
+  const bool gone = madvise(p, page(), MADV_DONTNEED) == 0 && *static_cast<volatile char*>(p) == 0;
+  munmap(p, page());
+  return gone;
+}
+
 const char* reason_to_skip() {
+  if (!memory_is_given_back()) return "this kernel, or emulator, gives no memory back";
   if (detail::sanitizer::fresh_stacks) return "every stack has a mapping of its own in this build";
   if (sanitized) return "a sanitizer's frames are larger, and it touches stacks itself";
   return nullptr;
