@@ -42,18 +42,22 @@ std::size_t stacks_with(std::size_t pages, stack_class c) {
   return n;
 }
 
-/// Whether the kernel gives memory back when it is told to; an emulator may not.
-bool memory_is_given_back() {
-  void* p = mmap(nullptr, page(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED) return false;
-  *static_cast<volatile char*>(p) = 1;
-  const bool gone = madvise(p, page(), MADV_DONTNEED) == 0 && *static_cast<volatile char*>(p) == 0;
-  munmap(p, page());
-  return gone;
+/// Whether the kernel tells which pages are there, also of a guarded mapping, and takes one back when it is told to. An
+/// emulator may do neither.
+bool memory_can_be_watched() {
+  auto* p = static_cast<volatile char*>(mmap(nullptr, 2 * page(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* start = const_cast<char*>(p);
+  unsigned char there[2] = {};
+  mprotect(start, page(), PROT_NONE);
+  p[page()] = 1;
+  bool works = mincore(start, 2 * page(), there) == 0 && (there[1] & 1);
+  works = works && madvise(start + page(), page(), MADV_DONTNEED) == 0 && p[page()] == 0;
+  munmap(start, 2 * page());
+  return works;
 }
 
 const char* reason_to_skip() {
-  if (!memory_is_given_back()) return "this kernel, or emulator, gives no memory back";
+  if (!memory_can_be_watched()) return "this emulator does not tell which pages are there, or gives none back";
   if (detail::sanitizer::fresh_stacks) return "every stack has a mapping of its own in this build";
   if (sanitized) return "a sanitizer's frames are larger, and it touches stacks itself";
   return nullptr;
