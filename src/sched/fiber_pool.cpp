@@ -63,7 +63,7 @@ fiber* grow(stack_class c) noexcept {
     fiber* f = new (&fibers[i]) fiber;
     f->size_class = c;
     f->checks_stack = s->guard == detail::guard_kind::software;
-    if (s->base) f->stack_bottom = s->slot(i) + detail::guard_bytes(c);
+    if (s->base) f->stack_top = s->slot(i) + stack_bytes(c);
     f->next = i + 1 < s->slots ? &fibers[i + 1] : nullptr;
   }
   return fibers;
@@ -188,7 +188,7 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
       put_back_bare(f, f, c);
       throw std::bad_alloc();
     }
-    f->stack_bottom = s.base + detail::guard_bytes(c);
+    f->stack_top = s.base + stack_bytes(c);
     f->own_stack = s.guard;
     f->checks_stack = s.guard == detail::guard_kind::software;
   }
@@ -209,14 +209,14 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
 }
 
 void start_fiber(fiber* f, job& work) noexcept {
-  const auto size = static_cast<std::size_t>(f->stack_top() - f->stack_bottom);
-  detail::sanitizer::create(f->sanitizer, f->stack_bottom, size, f->label.read().name);
+  const auto size = static_cast<std::size_t>(f->stack_top - f->stack_bottom());
+  detail::sanitizer::create(f->sanitizer, f->stack_bottom(), size, f->label.read().name);
   f->work = &work;
   count(&tally::started, 1);
   // Stacks of neighbouring slots would otherwise compete for the same cache sets: start them up to 1 KiB apart.
   const std::size_t colour = (f->label.id() % 16) * 64;
   // relaxed: published with the fiber itself through the run queue
-  f->saved_sp.store(detail::prepare_stack(f->stack_top() - colour, f), shim::order::relaxed);
+  f->saved_sp.store(detail::prepare_stack(f->stack_top - colour, f), shim::order::relaxed);
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
   if (f->lives_in && !f->lives_in->member_starts(*f)) return;
   runtime::instance().schedule(f);
@@ -229,7 +229,7 @@ void release_fiber(fiber* f) noexcept {
     f->lives_in->reserves(-1);
   }
   if (detail::sanitizer::fresh_stacks)
-    detail::unmap_single({f->stack_bottom - detail::guard_bytes(f->size_class), f->own_stack}, f->size_class);
+    detail::unmap_single({f->stack_top - stack_bytes(f->size_class), f->own_stack}, f->size_class);
   const bool counted = f->work != nullptr && f->state.load(shim::order::relaxed) != fiber_state::abandoned;  // relaxed: ours
   f->work = nullptr;
   f->state.store(fiber_state::unused, shim::order::relaxed);  // relaxed: for reports
@@ -271,7 +271,7 @@ bool trim_idle_stacks(std::size_t most) noexcept {
       }
       fiber* last = first;
       for (fiber* f = first; f; f = f->next) {
-        detail::drop_pages(f->stack_bottom, f->stack_top());
+        detail::drop_pages(f->stack_bottom(), f->stack_top);
         last = f;
       }
       put_back_bare(first, last, first->size_class);
