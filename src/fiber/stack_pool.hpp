@@ -40,7 +40,7 @@ std::size_t slab_count() noexcept;
 const slab& slab_at(std::size_t i) noexcept;
 
 /// Bytes at the low end of a stack that are not to be used: they fault when touched, unless the guard is in software.
-std::size_t guard_bytes(stack_class c) noexcept;
+[[gnu::const]] std::size_t guard_bytes(stack_class c) noexcept;
 
 /// For stacks whose guard is in software: whether one whose lowest usable byte is `bottom` has been used up, by somebody
 /// whose stack pointer is now `sp`.

@@ -56,7 +56,8 @@ enum class fiber_state : std::uint8_t { unused, reserved, runnable, running, par
 struct fiber : agent {
   fiber() noexcept : agent(true) {}
 
-  std::byte* stack_top() const noexcept { return stack_bottom - detail::guard_bytes(size_class) + stack_bytes(size_class); }
+  /// The lowest usable byte, above the guard.
+  std::byte* stack_bottom() const noexcept { return stack_top - stack_bytes(size_class) + detail::guard_bytes(size_class); }
 
   int saved_errno = 0;  ///< as caught_exceptions
   // The stack pointer while the fiber is off its stack; null while it runs or still leaves. Stored by
@@ -68,7 +69,7 @@ struct fiber : agent {
   void* caught_exceptions = nullptr;
   unsigned uncaught_exceptions = 0;
   std::uint32_t number_in_world = 0;  ///< the control's, where there is one
-  std::byte* stack_bottom = nullptr;  ///< lowest usable byte, above the guard
+  std::byte* stack_top = nullptr;
   [[no_unique_address]] detail::sanitizer::context sanitizer;
 
   // For reports; written before the fiber is made runnable, or by the fiber itself.

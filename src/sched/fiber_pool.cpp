@@ -57,7 +57,7 @@ fiber* grow(stack_class c) noexcept {
     fiber* f = new (&fibers[i]) fiber;
     f->size_class = c;
     f->checks_stack = s->guard == detail::guard_kind::software;
-    if (s->base) f->stack_bottom = s->slot(i) + detail::guard_bytes(c);
+    if (s->base) f->stack_top = s->slot(i) + stack_bytes(c);
     f->next = i + 1 < s->slots ? &fibers[i + 1] : nullptr;
   }
   return fibers;
@@ -186,7 +186,7 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
       put_back_bare(f, f, c);
       throw std::bad_alloc();
     }
-    f->stack_bottom = s.base + detail::guard_bytes(c);
+    f->stack_top = s.base + stack_bytes(c);
     f->own_stack = s.guard;
     f->checks_stack = s.guard == detail::guard_kind::software;
   }
@@ -221,14 +221,13 @@ void start_fiber(fiber* f, job& work) noexcept {
 // and end soon use few stacks, and those are in the caches. Each record still has a stack of its own at any time.
 void* begin_fiber(fiber& f, fiber_cache& cache) noexcept {
   if (fiber* hot = detail::sanitizer::fresh_stacks ? nullptr : cache.hottest(f.size_class)) {
-    std::swap(f.stack_bottom, hot->stack_bottom);
+    std::swap(f.stack_top, hot->stack_top);
     std::swap(f.checks_stack, hot->checks_stack);
   }
-  const auto size = static_cast<std::size_t>(f.stack_top() - f.stack_bottom);
-  detail::sanitizer::bind(f.sanitizer, f.stack_bottom, size);
+  detail::sanitizer::bind(f.sanitizer, f.stack_bottom(), static_cast<std::size_t>(f.stack_top - f.stack_bottom()));
   // Stacks of neighbouring slots would otherwise compete for the same cache sets: start them up to 1 KiB apart.
-  const std::size_t slot = reinterpret_cast<std::uintptr_t>(f.stack_bottom) / stack_bytes(f.size_class);
-  return detail::prepare_stack(f.stack_top() - slot % 16 * 64, &f);
+  const std::size_t slot = reinterpret_cast<std::uintptr_t>(f.stack_top) / stack_bytes(f.size_class);
+  return detail::prepare_stack(f.stack_top - slot % 16 * 64, &f);
 }
 
 void release_fiber(fiber* f) noexcept {
@@ -238,7 +237,7 @@ void release_fiber(fiber* f) noexcept {
     f->lives_in->reserves(-1);
   }
   if (detail::sanitizer::fresh_stacks)
-    detail::unmap_single({f->stack_bottom - detail::guard_bytes(f->size_class), f->own_stack}, f->size_class);
+    detail::unmap_single({f->stack_top - stack_bytes(f->size_class), f->own_stack}, f->size_class);
   const bool counted = f->work != nullptr && f->state.load(shim::order::relaxed) != fiber_state::abandoned;  // relaxed: ours
   f->work = nullptr;
   f->state.store(fiber_state::unused, shim::order::relaxed);  // relaxed: for reports
@@ -280,7 +279,7 @@ bool trim_idle_stacks(std::size_t most) noexcept {
       }
       fiber* last = first;
       for (fiber* f = first; f; f = f->next) {
-        detail::drop_pages(f->stack_bottom, f->stack_top());
+        detail::drop_pages(f->stack_bottom(), f->stack_top);
         last = f;
       }
       put_back_bare(first, last, first->size_class);

@@ -46,7 +46,7 @@ fiber* overflown(const void* address) noexcept {
   fiber* f = w ? w->running() : nullptr;
   if (!f) return nullptr;
   const auto* p = static_cast<const std::byte*>(address);
-  return p < f->stack_bottom && p >= f->stack_bottom - detail::guard_bytes(f->size_class) ? f : nullptr;
+  return p < f->stack_bottom() && p >= f->stack_top - stack_bytes(f->size_class) ? f : nullptr;
 }
 
 const char* remedy(stack_class c) noexcept {
@@ -83,7 +83,7 @@ void on_fault(int signo, siginfo_t* info, void* context) noexcept {
 }  // namespace
 
 void check_stack(const fiber& f) noexcept {
-  if (detail::used_up(f.stack_bottom, __builtin_frame_address(0))) report_overflow(f);
+  if (detail::used_up(f.stack_bottom(), __builtin_frame_address(0))) report_overflow(f);
 }
 
 void install_overflow_report() noexcept {

@@ -3,6 +3,8 @@
 #include "support/failing_allocation.hpp"
 #include "support/fixture.hpp"
 
+#include <runnel/sched/frame.hpp>
+
 #include <runnel/fiber_local.hpp>
 #include <runnel/signal.hpp>
 #include <runnel/testing/leak_check.hpp>
@@ -22,13 +24,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// A task's memory is given back by its worker, a moment after its end was told.
-void expect_live_allocations(std::int64_t expected) {
-  for (int i = 0; i < 100000 && live_allocations() != expected; ++i) {
+/// A task's memory is given back by its worker, a moment after its end was told; that of the run before, too.
+void expect_nothing_left(std::int64_t before) {
+  for (int i = 0; i < 100000 && live_allocations() > before; ++i) {
     const cancel_shield shield;
     sleep_for(100us);
   }
-  EXPECT_EQ(live_allocations() - expected, 0) << "blocks of memory are left";
+  EXPECT_LE(live_allocations() - before, 0) << "blocks of memory are left";
 }
 
 /// Runs body until no allocation fails; returns how many of its runs failed.
@@ -54,11 +56,14 @@ int with_each_failing(Body body, Check check) {
 
 class allocation_faults : public behaviour {
  protected:
-  /// In the runtime; at least `fewest` allocations must have been there to fail.
+  /// In the runtime; at least `fewest` allocations must have been there to fail, where those of tasks and contexts are.
   void fail_each(int fewest, const std::function<void()>& body) {
+    if (sched::pools_frames()) fewest = 0;  // what is pooled does not come here; the sanitizer's build has no pool
     in_runtime([&] {
       body();  // what is made once and kept
-      EXPECT_GE(with_each_failing(body, expect_live_allocations), fewest);
+      // Twice: what the run before gave back late may have hidden a block that the first failure left.
+      EXPECT_GE(with_each_failing(body, expect_nothing_left), fewest);
+      EXPECT_GE(with_each_failing(body, expect_nothing_left), fewest);
     });
   }
 };
@@ -113,14 +118,13 @@ TEST_P(allocation_faults, go_destroys_the_callable) {
 
 TEST_P(allocation_faults, go_detached) {
   fail_each(2, [] {
-    std::atomic<bool> ran{false};
-    const channel<int> over(1);
-    go_detached([&] {
-      ran = true;
-      over.send(1);
-    });
-    over.receive();
-    EXPECT_TRUE(ran);
+    const std::int64_t before = live_allocations();
+    {
+      const channel<int> over(1);
+      go_detached([over = channel<int>(over)] { over.send(1); });
+      EXPECT_EQ(over.receive(), 1);
+    }
+    expect_nothing_left(before);  // nobody joins it
   });
 }
 

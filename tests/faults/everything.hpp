@@ -30,12 +30,12 @@ inline bool everything_works(amounts n = {}) {
   });
   right &= ran == n.tasks;
 
-  auto [tx, rx] = make_channel<int>(4);
+  auto ends = make_channel<int>(4);
   const channel<int> other;
   long received = 0;
   with_task_group([&](task_group& g) {
     for (int k = 0; k < 3; ++k)
-      g.go([&, tx = tx] {
+      g.go([&, tx = ends.tx] {
         for (int i = 0; i < n.messages; ++i) tx.send(1);
       });
     g.go([&] {
@@ -44,7 +44,7 @@ inline bool everything_works(amounts n = {}) {
     });
     bool open = true;
     for (int left = 3 * n.messages; left > 0 || open;)
-      select(on_receive(rx, [&](std::optional<int> v) { received += *v, --left; }).when(left > 0),
+      select(on_receive(ends.rx, [&](std::optional<int> v) { received += *v, --left; }).when(left > 0),
              on_receive(other, [&](std::optional<int> v) { v ? void(received += *v) : void(open = false); }).when(open));
   });
   right &= received == 4L * n.messages;

@@ -62,16 +62,16 @@ TEST_P(fork_laws, what_need_not_wait_works_in_the_child) {
       while (c.receive()) {
       }
     });
-    auto [ctx, cancel] = derive_cancel(context::current());
+    auto parent = derive_cancel(context::current());
     mutex m;
     EXPECT_EQ(in_child([&] {
                 const channel<int> c(1);
                 if (c.try_send(1) != channel_status::ok || c.try_send(2) != channel_status::would_block) return 1;
                 if (c.try_receive().value != 1 || select(on_receive(c), otherwise()) != 1) return 2;
                 if (!c.close() || c.try_send(1) != channel_status::closed) return 3;
-                const auto derived = derive_cancel(ctx);
-                cancel();
-                if (!ctx.is_canceled() || !derived.ctx.is_canceled()) return 4;
+                const auto derived = derive_cancel(parent.ctx);
+                parent.cancel();
+                if (!parent.ctx.is_canceled() || !derived.ctx.is_canceled()) return 4;
                 if (!m.try_lock()) return 5;
                 m.unlock();
                 m.lock();  // free: nothing to wait for
@@ -86,7 +86,7 @@ TEST_P(fork_laws, what_need_not_wait_works_in_the_child) {
                 return in_child([] { return 0; });  // may fork in turn
               }),
               0);
-    EXPECT_FALSE(ctx.is_canceled());
+    EXPECT_FALSE(parent.ctx.is_canceled());
     old.close();
     waiting.join();
   });
@@ -113,7 +113,6 @@ TEST_P(fork_laws, waiting_and_starting_are_refused) {
     wait_group w;
     w.add(1);
     task_group g;
-    std::atomic<bool> over{false};
     auto t = go([&] { c.receive(); });
     EXPECT_EQ(in_child([&] {
                 bool destroyed = false;
@@ -239,7 +238,8 @@ TEST_F(fork_alone, a_child_of_a_process_whose_runtime_does_not_run_has_its_own) 
   ASSERT_EQ(stats().workers, 0u);
   EXPECT_EQ(in_child([] { return run({.workers = 2}, [] { return go([] { return 3; }).get(); }); }), 3);
   run({.workers = 2}, [] {});
-  EXPECT_EQ(in_child([] { return run({.workers = 2}, [] { return go([] { return 4; }).get(); }); }), 4) << "after a stop too";
+  EXPECT_EQ(in_child([] { return run({.workers = 2}, [] { return go([] { return 4; }).get(); }); }), 4)
+      << "after a stop too";
 }
 
 TEST_F(fork_alone, exit_in_the_child_of_a_fiber_and_of_a_thread) {

@@ -103,6 +103,15 @@ TEST_F(quota, what_is_not_understood_is_no_limit) {
   }
 }
 
+TEST_F(quota, below_one_processor_there_are_two_workers_where_possible) {
+  EXPECT_EQ(sched::workers_for(8, 0.5), 2u);
+  EXPECT_EQ(sched::workers_for(8, 2.5), 3u);
+  EXPECT_EQ(sched::workers_for(8, 0), 8u);
+  EXPECT_EQ(sched::workers_for(8, 100), 8u);
+  EXPECT_EQ(sched::workers_for(1, 0.5), 1u);
+  EXPECT_EQ(sched::workers_for(100000, 0), sched::runtime::max_workers);
+}
+
 // ---- the choice --------------------------------------------------------------------------------------------------
 
 class width_death_test : public ::testing::Test {
@@ -127,15 +136,6 @@ int on_one_processor() {
 
 TEST_F(width_death_test, one_processor) {
   EXPECT_EXIT(std::exit(on_one_processor()), ::testing::ExitedWithCode(0), "^$");
-}
-
-TEST_F(width_death_test, a_quota_below_one_processor_gives_two_workers_where_there_are_as_many) {
-  EXPECT_EQ(sched::workers_for(8, 0.5), 2u);
-  EXPECT_EQ(sched::workers_for(8, 2.5), 3u);
-  EXPECT_EQ(sched::workers_for(8, 0), 8u);
-  EXPECT_EQ(sched::workers_for(8, 100), 8u);
-  EXPECT_EQ(sched::workers_for(1, 0.5), 1u);
-  EXPECT_EQ(sched::workers_for(100000, 0), sched::runtime::max_workers);
 }
 
 int with_bad_values() {

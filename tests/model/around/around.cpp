@@ -166,7 +166,8 @@ OUTSIDE static std::byte* next_stack() noexcept {
 }
 
 test_fiber::test_fiber(void (*f)(void*), void* argument) noexcept : f_(f), argument_(argument) {
-  stack_bottom = next_stack();
+  std::byte* bottom = next_stack();
+  stack_top = bottom + stack_size;
   job::run = [](sched::job& j) noexcept {
     auto& self = static_cast<test_fiber&>(j);
     self.f_(self.argument_);
@@ -174,9 +175,9 @@ test_fiber::test_fiber(void (*f)(void*), void* argument) noexcept : f_(f), argum
   job::finished = [](sched::job& j) noexcept { static_cast<test_fiber&>(j).ended_ = true; };
   work = this;
   runnel::detail::sanitizer::create(sanitizer, "fiber");
-  runnel::detail::sanitizer::bind(sanitizer, stack_bottom, stack_size);
+  runnel::detail::sanitizer::bind(sanitizer, bottom, stack_size);
   // relaxed: published by whatever makes the fiber runnable
-  saved_sp.store(runnel::detail::prepare_stack(stack_bottom + stack_size, static_cast<fiber*>(this)), order::relaxed);
+  saved_sp.store(runnel::detail::prepare_stack(stack_top, static_cast<fiber*>(this)), order::relaxed);
   state.store(sched::fiber_state::runnable, order::relaxed);  // relaxed: as above
 }
 
