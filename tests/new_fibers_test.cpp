@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <vector>
 
@@ -44,6 +45,7 @@ TEST(new_fibers_alone, who_yields_is_behind_those_that_have_not_begun) {
 TEST(new_fibers_alone, a_chain_in_which_each_starts_the_next_keeps_nobody_out) {
   run(one(), [] {
     std::atomic<bool> oldest_ran{false}, yielder_ran{false}, over{false};
+    std::function<void()> link;
     with_task_group([&](task_group& g) {
       g.go([&] {
         yield();
@@ -51,7 +53,7 @@ TEST(new_fibers_alone, a_chain_in_which_each_starts_the_next_keeps_nobody_out) {
       });
       yield();  // it begins, and stands in the ring now
       g.go([&] { oldest_ran = true; });
-      const std::function<void()> link = [&] {
+      link = [&] {
         if (oldest_ran && yielder_ran) {
           over = true;
         } else {

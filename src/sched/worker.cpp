@@ -194,7 +194,12 @@ void worker::push_next(fiber* f) noexcept {
 }
 
 void worker::push_tail(fiber* f) noexcept {
-  while (!queue.push(f)) {
+  if (!queue.push(f)) push_into_full(f);
+}
+
+/// A function of its own: what it needs of the stack would else be needed of every fiber's.
+void worker::push_into_full(fiber* f) noexcept {
+  do {
     std::uint32_t n = 0;
     fiber* first = queue.take_half(n);
     if (!first) continue;  // a thief made room
@@ -203,7 +208,7 @@ void worker::push_tail(fiber* f) noexcept {
     last->next = f;
     runtime_.inject(first, f, n + 1);
     return;
-  }
+  } while (!queue.push(f));
 }
 
 void worker::push_new(fiber* f) noexcept {

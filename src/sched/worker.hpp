@@ -82,6 +82,7 @@ class worker {
  private:
   fiber* find_work() noexcept;
   fiber* next_local() noexcept;
+  [[gnu::noinline]] void push_into_full(fiber* f) noexcept;
   fiber* next_new() noexcept;
   fiber* steal() noexcept;
   fiber* steal_new(worker& victim) noexcept;

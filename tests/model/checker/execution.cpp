@@ -195,7 +195,8 @@ unsigned execution::add_thread(void (*f)(void*), void* argument) {
     mprotect(memory, 4096, PROT_NONE);
     r.stack = static_cast<std::byte*>(memory);
   }
-  sanitizer::create(r.sanitizer, r.stack + 4096, stack_bytes - 4096, "model");
+  sanitizer::create(r.sanitizer, "model");
+  sanitizer::bind(r.sanitizer, r.stack + 4096, stack_bytes - 4096);
   r.sp = runnel::detail::prepare_stack(r.stack + stack_bytes, nullptr);
   r.exceptions[0] = r.exceptions[1] = nullptr;
   r.f = f;
