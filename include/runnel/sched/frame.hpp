@@ -30,7 +30,7 @@ struct pooled {
   static void* operator new(std::size_t bytes) { return take_frame(bytes); }
   static void operator delete(void* p, std::size_t bytes) noexcept { give_frame(p, bytes); }
   static void* operator new(std::size_t bytes, std::align_val_t a) { return ::operator new(bytes, a); }
-  static void operator delete(void* p, std::size_t bytes, std::align_val_t a) noexcept { ::operator delete(p, bytes, a); }
+  static void operator delete(void* p, std::size_t, std::align_val_t a) noexcept { ::operator delete(p, a); }
 };
 
 }  // namespace runnel::inline RUNNEL_ABI::sched
