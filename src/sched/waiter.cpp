@@ -139,9 +139,9 @@ waiter* waiter::claim_listening(agent& a) noexcept {
   std::uint32_t seen = a.word.load(shim::order::seq_cst);  // seq_cst: see listen()
   while ((seen & listens) && (phase(seen) == pending || phase(seen) == held)) {
     const bool refused = phase(seen) == held;
-    // acquire: pairs with listen(), for `waiting`; on failure the newer word may be one that listens, too
+    // acquire: pairs with listen(), for `waiting`; relaxed on failure: it looks at the newer word and tries again
     if (a.word.compare_exchange(seen, refused ? listens | missed : claim_of(was_canceled), shim::order::acquire,
-                                shim::order::acquire))
+                                shim::order::relaxed))
       return refused ? nullptr : a.waiting;
   }
   return nullptr;

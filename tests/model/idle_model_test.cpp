@@ -291,19 +291,14 @@ TEST(idle, fibers_that_yield_to_each_other_all_end) {
 TEST(idle, of_two_new_fibers_another_worker_is_told) {
   expect_passes(explore(bounds{1, 0}, [] {
     around::world w(2);
-    runnel::shim::atomic<int> ran(0);
     int given = 0;
-    auto body = [&] {
-      check(given == 1, "begun before it was given");
-      ran.fetch_add(1, runnel::shim::order::release);  // release: pairs with the parent's look
-    };
+    auto body = [&] { check(given == 1, "begun before it was given"); };
     around::test_fiber f(body), g(body);
     auto parent_body = [&] {
       given = 1;
       w.runtime().schedule_new(&f);
       w.runtime().schedule_new(&g);
-      // Keeps its worker until both have run elsewhere. acquire: pairs with the release above
-      while (ran.load(runnel::shim::order::acquire) != 2) runnel::shim::spin_pause();
+      model::wait_until([&] { return f.ended() && g.ended(); });  // keeps its worker until both have run elsewhere
     };
     around::test_fiber parent(parent_body);
     check(w.worker(0).queue.push(&parent), "full");
