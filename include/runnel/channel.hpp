@@ -14,7 +14,7 @@
 // Errors: sending on a closed channel throws channel_closed, the value stays with the caller. Null handles (default-made,
 // moved-from) throw misuse. Absurd capacities throw std::length_error. An element's throwing move reaches whoever
 // executes it and changes nothing else; moves run under the channel's lock and must not use the channel.
-// Cost: one allocation a channel and one for its buffer at the first use; large buffers grow in segments.
+// Cost: one allocation a channel, its buffer included; one of more than 256 elements grows in segments instead.
 // Source: Go's channels (src/runtime/chan.go); semantics of closing by ownership: Rust's std::sync::mpsc.
 #pragma once
 
