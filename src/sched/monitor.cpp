@@ -80,15 +80,17 @@ void deal_with_deadlock(runtime& r) {
   if (end) std::abort();
 }
 
-/// A fiber that keeps its worker: frees what it keeps from others, and names it.
-bool look_at(worker& w, runtime& r, time_point now) {
+/// A fiber that keeps its worker: frees what it keeps from others, and names it. `seen` is the time that passed since the last
+/// look, as far as the monitor was there to see it: a machine that stood still has kept nobody.
+bool look_at(worker& w, runtime& r, std::chrono::nanoseconds seen) {
   fiber* f = w.running();
   if (!f || w.ticks() != w.seen_ticks) {
     w.seen_ticks = w.ticks();
-    w.since = now;
+    w.kept = std::chrono::nanoseconds::zero();
     w.reported = false;
     return false;
   }
+  w.kept += seen;
   bool moved = false;
   if (r.idle.sleeping() != 0) {
     if (w.queue.has_next()) {
@@ -98,14 +100,14 @@ bool look_at(worker& w, runtime& r, time_point now) {
     if (moved || !w.queue.empty() || !w.spawned.empty()) r.idle.notify();
   }
   const auto limit = std::chrono::nanoseconds(hog_limit_ns.load(shim::order::relaxed));  // relaxed: a setting
-  if (!w.reported && now - w.since >= limit) {
+  if (!w.reported && w.kept >= limit) {
     w.reported = true;
     const fiber_label::text who = f->label.read();
     detail::report("fiber %llu%s%s%s, started at %s:%u, has kept worker %u for %lld ms without yielding; add "
                    "this_fiber::checkpoint() or yield() to its loop, or move the call to blocking()",
                    static_cast<unsigned long long>(who.id), who.name[0] ? " \"" : "", who.name, who.name[0] ? "\"" : "",
                    who.file, who.line, w.index(),
-                   static_cast<long long>(std::chrono::duration_cast<std::chrono::milliseconds>(now - w.since).count()));
+                   static_cast<long long>(std::chrono::duration_cast<std::chrono::milliseconds>(w.kept).count()));
   }
   return moved;
 }
@@ -132,16 +134,18 @@ class trimmer {
 void monitor_main(runtime& r) {
   trimmer stacks;
   std::chrono::nanoseconds tick = shortest_tick;
+  time_point last_look = steady_clock::now();
   int quiet = 0;
   std::uint64_t last_progress = 0;
   for (;;) {
     detail::futex_wait(word, active, steady_clock::now() + tick);
     if (word.load(shim::order::acquire) == leaving) return;  // acquire: pairs with stop_monitor()
     const time_point now = steady_clock::now();
+    const auto seen = std::min<std::chrono::nanoseconds>(now - std::exchange(last_look, now), 2 * longest_tick);
     bool moved = false;
     std::uint64_t progress = 0;
     for (unsigned i = 0; i < r.workers(); ++i) {
-      moved |= look_at(r.at(i), r, now);
+      moved |= look_at(r.at(i), r, seen);
       progress += r.at(i).ticks();
     }
     const bool all_idle = r.idle.sleeping() == r.workers();

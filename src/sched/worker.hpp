@@ -76,7 +76,7 @@ class worker {
 
   // For the monitor, on its thread.
   std::uint32_t seen_ticks = 0;
-  time_point since{};
+  std::chrono::nanoseconds kept{};
   bool reported = false;
 
  private:

@@ -104,7 +104,7 @@ class Counts(unittest.TestCase):
                     self.assertIn(result.returncode, (0, 1), result.stderr)
                     self.assertIn(b"%d stays\n" % sum(range(300)), result.stdout)
                     complaints = result.stderr.splitlines()[:-1]
-                    self.assertEqual(bool(complaints), result.returncode == 1)
+                    self.assertEqual(bool(complaints), result.returncode == 1, result.stderr)
                     for complaint in complaints:
                         self.assertRegex(complaint, rb"^wordcount: cannot read '.*unrest")
 
