@@ -285,4 +285,70 @@ TEST(channel, the_last_reference_goes_while_a_receiver_gives_up) {
   }));
 }
 
+TEST(channel, a_batch_is_received_whole_by_who_waits) {
+  for (const std::size_t capacity : {0u, 1u}) {
+    expect_passes(explore(bounds{3, 2}, [capacity] {
+      around::world w;
+      pipe p(capacity);
+      int before = 0;
+      model::thread sender([&] {
+        int values[2] = {1, 2};
+        before = 1;
+        check(runnel::detail::channel_send_n(p.core, values, sizeof(int), 2) == 2, "sent");
+      });
+      check(p.receive() == 1 && before == 1, "the first, and what came before it");
+      check(p.receive() == 2, "the second");
+    }));
+  }
+}
+
+TEST(channel, what_is_received_in_a_batch_lets_senders_go) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    around::world w;
+    pipe p(1);
+    const auto send = [&](int v) { check(p.send(v) == channel_status::ok, "sent"); };
+    model::thread a([&] { send(1); });
+    model::thread b([&] { send(2); });
+    int sum = 0;
+    for (int n = 0; n < 2;) {
+      std::optional<int> values[2];
+      const std::size_t came = runnel::detail::channel_receive_some(p.core, values, sizeof *values, 2);
+      check(came > 0, "nobody closes it");
+      for (std::size_t i = 0; i < came; ++i) sum += *values[i];
+      n += static_cast<int>(came);
+    }
+    check(sum == 3, "both");
+  }));
+}
+
+/// Cannot be moved when it is the second.
+struct stubborn {
+  int number = 0;
+  explicit stubborn(int n) noexcept : number(n) {}
+  stubborn(stubborn&& o) noexcept(false) : number(o.number) {
+    if (number == 2) throw 1;
+  }
+};
+
+TEST(channel, a_batch_that_throws_wakes_those_it_has_served) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    channel_core* core = runnel::detail::make_channel_core(runnel::detail::element_ops_of<stubborn>::ops, 1);
+    model::thread receiver([&] {
+      std::optional<stubborn> v;
+      check(runnel::detail::channel_receive(core, &v, channel_wait{}) == channel_status::ok && v->number == 1, "the first");
+    });
+    stubborn values[2] = {stubborn(1), stubborn(2)};
+    bool threw = false;
+    try {
+      runnel::detail::channel_send_n(core, values, sizeof(stubborn), 2);
+    } catch (int) {
+      threw = true;
+    }
+    check(threw, "the second cannot be moved");
+    receiver.join();
+    runnel::detail::channel_release(core);
+  }));
+}
+
 }  // namespace
