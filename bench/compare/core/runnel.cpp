@@ -88,8 +88,8 @@ result memory(std::size_t n) {
     parked.push_back(runnel::go({.stack = runnel::stack_class::small},
                                 [&rx = gate.rx] { static_cast<void>(rx.receive()); }));
   }
-  runnel::sleep_for(200ms);  // all of them park
-  const double creation_ns = creation.per(n) - 200e6 / static_cast<double>(n);
+  while (runnel::stats().parked < n) runnel::sleep_for(10ms);  // those that have not begun hold no stack yet
+  const double creation_ns = creation.per(n);
   const double bytes = (bench::resident_bytes() - before) / static_cast<double>(n);
   const stopwatch waking;
   gate.tx.close();
