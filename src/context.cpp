@@ -86,11 +86,9 @@ void context_node::link() noexcept {
   inherit();
 }
 
-/// For one that was seen unlinked. Once this was true it stays so: the parent's cancellation has been seen, and with it
-/// every link() before that, so a node that is unlinked now will never be linked.
-bool context_node::parent_is_canceled() const noexcept {
-  // acquire: invariant 2; and what was linked before the cancellation is seen as linked below
-  if (cancel_parent_->state_.load(shim::order::acquire) == cancel_state::live) return false;
+/// For one that was seen unlinked, and its parent canceled after that. Once this was true it stays so: with the parent's
+/// cancellation every link() before it has been seen, so a node that is unlinked now will never be linked.
+bool context_node::seems_canceled_with_parent() const noexcept {
   // relaxed: the parent's cancellation, which is acquired, is enough for a yes; who wants to know more looks once more.
   // Live: linked meanwhile, and the parent's cancellation is on its way here
   return state_.load(shim::order::relaxed) != cancel_state::live;
@@ -113,7 +111,7 @@ cancel_state context_node::inherit() noexcept {
 cancel_state context_node::settle() noexcept {
   const cancel_state s = state_.load(shim::order::acquire);  // acquire: see invariant 2
   if (s != cancel_state::unlinked) return s;
-  return parent_is_canceled() ? inherit() : cancel_state::live;
+  return is_canceled() ? inherit() : cancel_state::live;
 }
 
 void context_node::add_ref() noexcept {

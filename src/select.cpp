@@ -82,6 +82,31 @@ std::size_t pick_timed_out(std::span<select_case* const> cases) {
   return chosen;
 }
 
+void undo(std::span<select_case* const> cases) noexcept {
+  for (select_case* c : cases)
+    if (c->enabled) c->dequeue(c->node);
+}
+
+/// Registers w with all cases. False, and with none, when one has become ready without its lock (a one-to-one channel).
+bool enqueue(std::span<select_case* const> cases, sched::waiter& w) {
+  std::size_t i = 0;
+  try {
+    for (; i < cases.size(); ++i) {
+      select_case& c = *cases[i];
+      if (!c.enabled) continue;
+      c.node.owner = &w;
+      c.node.token = static_cast<sched::claim_token>(i);
+      if (c.enqueue(c.node)) continue;
+      undo(cases.first(i));
+      return false;
+    }
+  } catch (...) {
+    undo(cases.first(i));
+    throw;
+  }
+  return true;
+}
+
 /// After a wait: unlinks all cases but the winner, one lock at a time. Those that wait again stay expected at their objects.
 void dequeue(std::span<select_case* const> cases, std::size_t winner, bool again) noexcept {
   for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -121,28 +146,20 @@ std::size_t run_select(std::span<select_case* const> cases) {
   sched::waiter w;
   for (bool expected = false;;) {  // at the objects: a wait that has to be repeated is not over
     sched::wake_list woken;
-    std::size_t enqueued = 0;
     locks.lock();
     try {
-      std::size_t chosen;
-      do chosen = pick(cases, earliest);
-      while (chosen != none && !cases[chosen]->commit(woken));
-      if (chosen != none || otherwise != none) {
-        leave(cases, locks, expected);
-        woken.wake_all();
-        if (otherwise == none) sched::spend_turn();
-        return chosen != none ? chosen : otherwise;
-      }
-      for (; enqueued < cases.size(); ++enqueued) {
-        select_case& c = *cases[enqueued];
-        if (!c.enabled) continue;
-        c.node.owner = &w;
-        c.node.token = static_cast<sched::claim_token>(enqueued);
-        c.enqueue(c.node);
-      }
+      do {
+        std::size_t chosen;
+        do chosen = pick(cases, earliest);
+        while (chosen != none && !cases[chosen]->commit(woken));
+        if (chosen != none || otherwise != none) {
+          leave(cases, locks, expected);
+          woken.wake_all();
+          if (otherwise == none) sched::spend_turn();
+          return chosen != none ? chosen : otherwise;
+        }
+      } while (!enqueue(cases, w));
     } catch (...) {
-      for (select_case* c : cases.first(enqueued))
-        if (c->enabled) c->dequeue(c->node);
       leave(cases, locks, expected);
       woken.wake_all();
       throw;
@@ -175,7 +192,10 @@ bool receive_case_core::commit(sched::wake_list& woken) {
   status_ = core_->try_receive_locked(optional_, woken);
   return status_ != channel_status::would_block;
 }
-void receive_case_core::enqueue(sched::wait_node& n) { core_->enqueue_receiver(n, optional_); }
+bool receive_case_core::enqueue(sched::wait_node& n) {
+  core_->enqueue_receiver(n, optional_);
+  return true;
+}
 void receive_case_core::dequeue(sched::wait_node& n) noexcept { core_->remove_receiver(n); }
 void receive_case_core::finish(sched::wait_node& n) { status_ = channel_core::finish_receive(core_, n); }
 void receive_case_core::expect_return() noexcept { core_->expect_return(); }
@@ -188,12 +208,33 @@ bool send_case_core::commit(sched::wake_list& woken) {
   status_ = core_->try_send_locked(value_, woken);
   return status_ != channel_status::would_block;
 }
-void send_case_core::enqueue(sched::wait_node& n) { core_->enqueue_sender(n, value_, error_); }
+bool send_case_core::enqueue(sched::wait_node& n) {
+  core_->enqueue_sender(n, value_, error_);
+  return true;
+}
 void send_case_core::dequeue(sched::wait_node& n) noexcept { core_->remove_sender(n); }
 void send_case_core::finish(sched::wait_node& n) { status_ = channel_core::finish_send(core_, n, error_); }
 void send_case_core::expect_return() noexcept { core_->expect_return(); }
 bool send_case_core::returned() noexcept { return core_->returned(); }
 void send_case_core::destroy_object() noexcept { core_->destroy(); }
+
+sched::wait_object* spsc_receive_case_core::object() noexcept { return core_; }
+bool spsc_receive_case_core::ready() { return core_->ready<false>(); }
+bool spsc_receive_case_core::commit(sched::wake_list& woken) {
+  status_ = core_->try_locked<false>(optional_, woken);
+  return status_ != channel_status::would_block;
+}
+bool spsc_receive_case_core::enqueue(sched::wait_node& n) { return core_->register_wait<false>(n); }
+void spsc_receive_case_core::dequeue(sched::wait_node& n) noexcept { core_->withdraw<false>(n); }
+
+sched::wait_object* spsc_send_case_core::object() noexcept { return core_; }
+bool spsc_send_case_core::ready() { return core_->ready<true>(); }
+bool spsc_send_case_core::commit(sched::wake_list& woken) {
+  status_ = core_->try_locked<true>(value_, woken);
+  return status_ != channel_status::would_block;
+}
+bool spsc_send_case_core::enqueue(sched::wait_node& n) { return core_->register_wait<true>(n); }
+void spsc_send_case_core::dequeue(sched::wait_node& n) noexcept { core_->withdraw<true>(n); }
 
 // ---- the others ------------------------------------------------------------------------------------------------
 
@@ -203,9 +244,10 @@ bool join_case_core::ready() {
   return true;
 }
 
-void readiness_case_core::enqueue(sched::wait_node& n) {
+bool readiness_case_core::enqueue(sched::wait_node& n) {
   // ready() has just said no, so a descriptor that the kernel does not watch cannot be one that is always ready.
   static_cast<void>(sched::watch(fd_, what_, n));
+  return true;
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

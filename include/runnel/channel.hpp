@@ -21,6 +21,7 @@
 #include <runnel/base/annotations.hpp>
 #include <runnel/context.hpp>
 #include <runnel/detail/channel_core.hpp>
+#include <runnel/detail/spsc_core.hpp>
 #include <runnel/error.hpp>
 
 #include <algorithm>
@@ -35,11 +36,15 @@ struct unit {
   friend constexpr bool operator==(unit, unit) noexcept { return true; }
 };
 
+// The flavours of make_channel.
+struct mpmc {};  ///< any number of senders and receivers
+struct spsc {};  ///< one of each: see below
+
 template <class T>
 class channel;
-template <class T>
+template <class T, class Flavour = mpmc>
 class send_channel;
-template <class T>
+template <class T, class Flavour = mpmc>
 class receive_channel;
 
 /// What a receive that does not wait for ever brought: the status, and with ok the value.
@@ -132,7 +137,7 @@ class sending {
   bool close() const { return channel_close(core()); }
 
  private:
-  channel_core* core() const { return static_cast<const Derived&>(*this).ref().get(); }
+  auto* core() const { return static_cast<const Derived&>(*this).ref().get(); }
   void checked_send(T& v, const channel_wait& how) const {
     if (channel_send(core(), std::addressof(v), how) != channel_status::ok) throw channel_closed();
   }
@@ -213,7 +218,7 @@ class receiving {
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
-  channel_core* core() const { return static_cast<const Derived&>(*this).ref().get(); }
+  auto* core() const { return static_cast<const Derived&>(*this).ref().get(); }
   std::optional<T> blocking_receive(const channel_wait& how) const {
     std::optional<T> v;
     channel_receive(core(), &v, how);
@@ -238,7 +243,7 @@ class observing {
   explicit operator bool() const noexcept { return static_cast<const Derived&>(*this).ref().peek() != nullptr; }
 
  private:
-  channel_core* core() const { return static_cast<const Derived&>(*this).ref().get(); }
+  auto* core() const { return static_cast<const Derived&>(*this).ref().get(); }
 };
 
 /// A handle that counts, or not, for automatic closing.
@@ -271,7 +276,7 @@ class counted_ref {
 
 /// The sending end. Copies of an end from make_channel share the right to send: when the last is gone, the channel closes.
 template <class T>
-class send_channel : public detail::sending<send_channel<T>, T>, public detail::observing<send_channel<T>> {
+class send_channel<T, mpmc> : public detail::sending<send_channel<T>, T>, public detail::observing<send_channel<T>> {
  public:
   using value_type = T;
   send_channel() noexcept = default;
@@ -286,7 +291,8 @@ class send_channel : public detail::sending<send_channel<T>, T>, public detail::
 /// The receiving end. When the last copy of an end from make_channel is gone, what is buffered is destroyed at once and
 /// blocked and later senders get channel_closed.
 template <class T>
-class receive_channel : public detail::receiving<receive_channel<T>, T>, public detail::observing<receive_channel<T>> {
+class receive_channel<T, mpmc> : public detail::receiving<receive_channel<T>, T>,
+                                 public detail::observing<receive_channel<T>> {
  public:
   using value_type = T;
   receive_channel() noexcept = default;
@@ -324,19 +330,58 @@ class channel : public detail::sending<channel<T>, T>,
   detail::channel_ref ref_;
 };
 
-/// The two ends of a new channel.
+/// The sending end of a one-to-one channel: cannot be copied, and is used by one fiber or thread at a time. It must not be
+/// destroyed before its operations have returned, by the receiver either.
 template <class T>
+class send_channel<T, spsc> : public detail::sending<send_channel<T, spsc>, T>,
+                              public detail::observing<send_channel<T, spsc>> {
+ public:
+  using value_type = T;
+  using handle = detail::spsc_end<&detail::drop_spsc_sender>;
+  send_channel() noexcept = default;
+  explicit send_channel(detail::spsc_core* c) noexcept : handle_(c) {}
+  const handle& ref() const noexcept { return handle_; }
+
+ private:
+  handle handle_;
+};
+
+/// The receiving end of a one-to-one channel: as its sending end.
+template <class T>
+class receive_channel<T, spsc> : public detail::receiving<receive_channel<T, spsc>, T>,
+                                 public detail::observing<receive_channel<T, spsc>> {
+ public:
+  using value_type = T;
+  using handle = detail::spsc_end<&detail::drop_spsc_receiver>;
+  receive_channel() noexcept = default;
+  explicit receive_channel(detail::spsc_core* c) noexcept : handle_(c) {}
+  const handle& ref() const noexcept { return handle_; }
+
+ private:
+  handle handle_;
+};
+
+/// The two ends of a new channel.
+template <class T, class Flavour = mpmc>
 struct channel_pair {
-  send_channel<T> tx;
-  receive_channel<T> rx;
+  send_channel<T, Flavour> tx;
+  receive_channel<T, Flavour> rx;
 };
 
 /// A channel whose ends close it: auto [tx, rx] = make_channel<int>(64).
-template <class T>
-channel_pair<T> make_channel(std::size_t capacity = 0) {
+/// make_channel<int, spsc>(64) is the one-to-one flavour: the same operations for one sender and one receiver, without
+/// a lock, and without a read-modify-write while there is something to do. Its capacity is at least 1 (else misuse), and
+/// its buffer is allocated at once.
+template <class T, class Flavour = mpmc>
+channel_pair<T, Flavour> make_channel(std::size_t capacity = 0) {
   static_assert(sizeof(channel<T>) != 0);  // what it asserts of T holds for the ends too
-  detail::channel_core* c = detail::make_channel_core(detail::element_ops_of<T>::ops, capacity, true);
-  return {send_channel<T>(detail::channel_ref(c), true), receive_channel<T>(detail::channel_ref(c), true)};
+  if constexpr (std::is_same_v<Flavour, spsc>) {
+    detail::spsc_core* c = detail::make_spsc_core(detail::element_ops_of<T>::ops, capacity);
+    return {send_channel<T, spsc>(c), receive_channel<T, spsc>(c)};
+  } else {
+    detail::channel_core* c = detail::make_channel_core(detail::element_ops_of<T>::ops, capacity, true);
+    return {send_channel<T>(detail::channel_ref(c), true), receive_channel<T>(detail::channel_ref(c), true)};
+  }
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

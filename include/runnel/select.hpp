@@ -34,6 +34,14 @@ struct no_handler {
 template <class T>
 using kept = std::conditional_t<std::is_lvalue_reference_v<T>, T, std::remove_cvref_t<T>>;
 
+/// What a case is about, by the kind of channel that the end belongs to.
+template <class End>
+inline constexpr bool is_spsc_end = std::is_same_v<decltype(std::declval<const End&>().ref().peek()), spsc_core*>;
+template <class End>
+using receive_core_of = std::conditional_t<is_spsc_end<End>, spsc_receive_case_core, receive_case_core>;
+template <class End>
+using send_core_of = std::conditional_t<is_spsc_end<End>, spsc_send_case_core, send_case_core>;
+
 template <class Derived>
 struct conditional_case {
   /// The case takes part only if `condition` holds.
@@ -46,27 +54,27 @@ struct conditional_case {
 
 /// Receives into an optional: the caller's, or its own for a handler.
 template <class T, class End, class Handler>
-class receive_case final : public receive_case_core, public conditional_case<receive_case<T, End, Handler>> {
+class receive_case final : public receive_core_of<End>, public conditional_case<receive_case<T, End, Handler>> {
   static constexpr bool direct = std::is_same_v<Handler, std::optional<T>&>;
 
  public:
   receive_case(End&& end, Handler&& h) : end_(std::forward<End>(end)), handler_(std::forward<Handler>(h)) {
-    enabled = end_.ref().peek() != nullptr;
+    this->enabled = end_.ref().peek() != nullptr;
   }
   select_case* prepare() {
-    core_ = end_.ref().peek();
+    this->core_ = end_.ref().peek();
     if constexpr (direct) {
-      optional_ = &handler_;
+      this->optional_ = &handler_;
     } else {
       value_.reset();
-      optional_ = &value_;
+      this->optional_ = &value_;
     }
     return this;
   }
   void handle() {
     if constexpr (!direct) {
       handler_(std::move(value_));
-    } else if (status_ == channel_status::closed) {
+    } else if (this->status_ == channel_status::closed) {
       handler_.reset();
     }
   }
@@ -74,7 +82,7 @@ class receive_case final : public receive_case_core, public conditional_case<rec
   template <class Owned>
   receive_case<T, Owned, Handler> with_end() && {
     receive_case<T, Owned, Handler> c(static_cast<Owned&&>(static_cast<Owned>(std::forward<End>(end_))), std::forward<Handler>(handler_));
-    c.enabled = enabled;
+    c.enabled = this->enabled;
     return c;
   }
 
@@ -86,33 +94,34 @@ class receive_case final : public receive_case_core, public conditional_case<rec
 
 /// Value: T&& (borrowed), T (a copy), or a function that supplies one for a selector.
 template <class T, class End, class Value, class Handler>
-class send_case final : public send_case_core, public conditional_case<send_case<T, End, Value, Handler>> {
+class send_case final : public send_core_of<End>, public conditional_case<send_case<T, End, Value, Handler>> {
+  using core = send_core_of<End>;
   static constexpr bool supplied = !std::is_same_v<std::remove_cvref_t<Value>, T>;
 
  public:
   send_case(End&& end, Value&& v, Handler&& h)
       : end_(std::forward<End>(end)), value_(std::forward<Value>(v)), handler_(std::forward<Handler>(h)) {
-    enabled = end_.ref().peek() != nullptr;
+    this->enabled = end_.ref().peek() != nullptr;
   }
   select_case* prepare() {
-    core_ = end_.ref().peek();
+    this->core_ = end_.ref().peek();
     if constexpr (supplied) {
-      if (enabled && !pending_) pending_.emplace(value_());  // one that was not sent is offered again
-      send_case_core::value_ = pending_ ? std::addressof(*pending_) : nullptr;
+      if (this->enabled && !pending_) pending_.emplace(value_());  // one that was not sent is offered again
+      core::value_ = pending_ ? std::addressof(*pending_) : nullptr;
     } else {
-      send_case_core::value_ = const_cast<void*>(static_cast<const void*>(std::addressof(value_)));
+      core::value_ = const_cast<void*>(static_cast<const void*>(std::addressof(value_)));
     }
     return this;
   }
   void handle() {
-    if (status_ == channel_status::closed) throw channel_closed();
+    if (this->status_ == channel_status::closed) throw channel_closed();
     if constexpr (supplied) pending_.reset();
     handler_();
   }
   template <class Owned>
   send_case<T, Owned, Value, Handler> with_end() && {
     send_case<T, Owned, Value, Handler> c(static_cast<Owned&&>(static_cast<Owned>(std::forward<End>(end_))), std::forward<Value>(value_), std::forward<Handler>(handler_));
-    c.enabled = enabled;
+    c.enabled = this->enabled;
     return c;
   }
 

@@ -19,5 +19,6 @@ inline constexpr std::size_t segment = small ? 2 : 256;   ///< elements in one p
 inline constexpr int lock_pauses = 64;                    ///< before the first look at a taken lock; doubled in each round
 inline constexpr int lock_spin_rounds = small ? 0 : 4;    ///< before its waiter gives way
 inline constexpr int steal_rounds = small ? 1 : 4;        ///< looks at every other queue before a search is given up
+inline constexpr int far_waits = small ? 1 : 16;          ///< heavy fences of one-to-one channels between looks at their use
 
 }  // namespace runnel::inline RUNNEL_ABI::sizes

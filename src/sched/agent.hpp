@@ -96,4 +96,17 @@ void destroy_locals(agent& a) noexcept;
 /// The calling fiber, else the calling thread. Never inlined: a fiber may be on another thread after any wait.
 [[gnu::noinline]] agent& this_agent();
 
+/// spend_turn() for a caller that knows itself.
+void end_turn(agent& caller) noexcept;
+inline void spend_turn(agent& caller) noexcept {
+  if (--caller.operations_left <= 0) end_turn(caller);
+}
+
+/// The same, and what tells the thread that it runs on at this moment from all others that exist.
+struct place {
+  agent& caller;
+  const void* thread;
+};
+[[gnu::noinline]] place this_place();
+
 }  // namespace runnel::inline RUNNEL_ABI::sched

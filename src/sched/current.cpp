@@ -89,6 +89,15 @@ agent& this_agent() {
   return current_thread ? *current_thread : new_thread_agent();
 }
 
+place this_place() {
+  asm volatile("");
+  if (current_worker) {
+    if (fiber* f = current_worker->running()) return {*f, current_worker};
+  }
+  thread_agent& a = current_thread ? *current_thread : new_thread_agent();
+  return {a, &a};
+}
+
 world* this_world() noexcept {
   asm volatile("");
   if (current_worker) {

@@ -263,19 +263,13 @@ void yield_turn() noexcept {
   worker::leave(f, afterwards::requeue);
 }
 
-namespace {
-[[gnu::noinline]] void end_turn(agent& a) noexcept {
+void end_turn(agent& a) noexcept {
   a.operations_left = agent::operations_a_turn;
   if (!a.is_fiber) return;  // the kernel divides the time of threads
   if constexpr (detail::exploring) {
     if (a.lives_in && a.lives_in->controlled_by) return;  // turns are the control's
   }
   if (!in_forked_child()) yield_turn();
-}
-}  // namespace
-
-void spend_turn(agent& caller) noexcept {
-  if (--caller.operations_left <= 0) end_turn(caller);
 }
 void spend_turn() noexcept { spend_turn(this_agent()); }
 

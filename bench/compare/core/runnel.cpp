@@ -145,6 +145,52 @@ result stream(std::size_t producers, std::size_t consumers, std::size_t capacity
   return {ns};
 }
 
+/// One to one, over the flavour of a channel that is for that.
+result spsc_stream(std::size_t capacity, std::size_t n) {
+  n = scaled(n);
+  std::size_t received = 0;
+  const stopwatch time;
+  runnel::with_task_group([&](runnel::task_group& group) {
+    auto channel = runnel::make_channel<int, runnel::spsc>(capacity);
+    group.go([rx = std::move(channel.rx), &received] {
+      for (int v : rx) received += static_cast<std::size_t>(v);
+    });
+    group.go([tx = std::move(channel.tx), n] {
+      for (std::size_t k = 0; k < n; ++k) tx.send(1);
+    });
+  });
+  const double ns = time.per(n);
+  bench::require(received == n, "the sum of what was received");
+  return {ns};
+}
+
+/// One to one, 32 elements an operation.
+template <class Flavour>
+result batch_stream(std::size_t capacity, std::size_t n) {
+  constexpr std::size_t batch = 32;
+  n = scaled(n) / batch * batch;
+  std::size_t received = 0;
+  const stopwatch time;
+  runnel::with_task_group([&](runnel::task_group& group) {
+    auto channel = runnel::make_channel<int, Flavour>(capacity);
+    group.go([rx = std::move(channel.rx), &received] {
+      int values[batch];
+      while (const std::size_t came = rx.receive_n(values))
+        for (std::size_t i = 0; i < came; ++i) received += static_cast<std::size_t>(values[i]);
+    });
+    group.go([tx = std::move(channel.tx), n] {
+      int values[batch];
+      for (std::size_t k = 0; k < n; k += batch) {
+        for (int& v : values) v = 1;
+        tx.send_n(values);
+      }
+    });
+  });
+  const double ns = time.per(n);
+  bench::require(received == n, "the sum of what was received");
+  return {ns};
+}
+
 result sieve2000() {
   const std::size_t primes = scaled(2'000);
   const bench::sieve_work work(primes);
@@ -431,6 +477,11 @@ constexpr bench::one_case cases[] = {
     {"spsc_cap1", "12", [] { return stream(1, 1, 1, 1'000'000); }},
     {"spsc_cap64", "12", [] { return stream(1, 1, 64, 3'000'000); }},
     {"spsc_cap1024", "12", [] { return stream(1, 1, 1024, 3'000'000); }},
+    {"spsc_cap1_flavour", "12", [] { return spsc_stream(1, 1'000'000); }},
+    {"spsc_cap64_flavour", "12", [] { return spsc_stream(64, 3'000'000); }},
+    {"spsc_cap1024_flavour", "12", [] { return spsc_stream(1024, 3'000'000); }},
+    {"spsc_cap64_batch", "12", [] { return batch_stream<runnel::mpmc>(64, 10'000'000); }},
+    {"spsc_cap64_flavour_batch", "12", [] { return batch_stream<runnel::spsc>(64, 10'000'000); }},
     {"mpmc4x4_cap64", "12", [] { return stream(4, 4, 64, 1'000'000); }},
     {"mpmc4x4_cap1024", "12", [] { return stream(4, 4, 1024, 1'000'000); }},
     {"mpmc64x64_cap64", "12", [] { return stream(64, 64, 64, 1'000'000); }},

@@ -46,6 +46,8 @@ class atomic {
 };
 
 inline void fence(std::memory_order o) noexcept { std::atomic_thread_fence(o); }
+/// Orders nothing but for who executes a heavy fence: see <runnel/base/heavy_fence.hpp>.
+inline void light_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 /// Tells the core that it spins.
 inline void spin_pause() noexcept {

@@ -88,6 +88,10 @@ void channel_drop_sender(channel_core*) noexcept;
 void channel_add_receiver(channel_core*) noexcept;
 void channel_drop_receiver(channel_core*) noexcept;
 
+[[noreturn]] inline void throw_null_handle() {
+  throw_misuse("runnel::channel: operation on a null handle (default-constructed or moved from)");
+}
+
 /// A handle's reference; null handles throw misuse when used.
 class channel_ref {
  public:
@@ -110,7 +114,7 @@ class channel_ref {
     if (core_) channel_release(core_);
   }
   channel_core* get() const {
-    if (!core_) throw_misuse("runnel::channel: operation on a null handle (default-constructed or moved from)");
+    if (!core_) throw_null_handle();
     return core_;
   }
   channel_core* peek() const noexcept { return core_; }

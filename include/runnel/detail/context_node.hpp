@@ -64,7 +64,10 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag>, p
 
   bool is_canceled() const noexcept {
     const cancel_state s = state_.load(shim::order::acquire);  // acquire: see invariant 2
-    return s != cancel_state::live && (s != cancel_state::unlinked || parent_is_canceled());
+    if (s == cancel_state::live) return false;
+    if (s != cancel_state::unlinked) return true;
+    // acquire: invariant 2; and what was linked before the cancellation is seen as linked afterwards
+    return cancel_parent_->state_.load(shim::order::acquire) != cancel_state::live && seems_canceled_with_parent();
   }
   /// Not under `lock`, unless it is known to be linked. Never `unlinked`.
   cancel_state state() noexcept;
@@ -125,7 +128,7 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag>, p
   time_point deadline_ = never;  ///< before the node is shared
 
  private:
-  bool parent_is_canceled() const noexcept;
+  bool seems_canceled_with_parent() const noexcept;
   cancel_state settle() noexcept;
   cancel_state inherit() noexcept;
   void link() noexcept;

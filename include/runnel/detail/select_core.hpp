@@ -2,6 +2,7 @@
 #pragma once
 
 #include <runnel/detail/channel_core.hpp>
+#include <runnel/detail/spsc_core.hpp>
 #include <runnel/detail/task_core.hpp>
 #include <runnel/sched/poller.hpp>
 
@@ -18,7 +19,8 @@ class select_case {
   /// Does it. False when it was not ready after all (who waited there is being woken by somebody else); ready() says so
   /// from then on. May throw, with nothing changed.
   virtual bool commit(sched::wake_list&) { return true; }
-  virtual void enqueue(sched::wait_node&) {}
+  /// False: it has become ready meanwhile, without the lock, and is not registered.
+  virtual bool enqueue(sched::wait_node&) { return true; }
   virtual void dequeue(sched::wait_node&) noexcept {}
   /// The parked select was ended by this case. Without the lock.
   virtual void finish(sched::wait_node&) {}
@@ -49,7 +51,7 @@ class receive_case_core : public select_case {
   sched::wait_object* object() noexcept final;
   bool ready() final;
   bool commit(sched::wake_list&) final;
-  void enqueue(sched::wait_node&) final;
+  bool enqueue(sched::wait_node&) final;
   void dequeue(sched::wait_node&) noexcept final;
   void finish(sched::wait_node&) final;
   void expect_return() noexcept final;
@@ -67,7 +69,7 @@ class send_case_core : public select_case {
   sched::wait_object* object() noexcept final;
   bool ready() final;
   bool commit(sched::wake_list&) final;
-  void enqueue(sched::wait_node&) final;
+  bool enqueue(sched::wait_node&) final;
   void dequeue(sched::wait_node&) noexcept final;
   void finish(sched::wait_node&) final;
   void expect_return() noexcept final;
@@ -81,15 +83,45 @@ class send_case_core : public select_case {
   std::exception_ptr error_;  ///< of a move that a receiver made for this case
 };
 
+/// The cases of a one-to-one channel; one that waits is woken to look again.
+class spsc_receive_case_core : public select_case {
+ public:
+  sched::wait_object* object() noexcept final;
+  bool ready() final;
+  bool commit(sched::wake_list&) final;
+  bool enqueue(sched::wait_node&) final;
+  void dequeue(sched::wait_node&) noexcept final;
+
+ protected:
+  spsc_core* core_ = nullptr;
+  void* optional_ = nullptr;
+  channel_status status_ = channel_status::ok;
+};
+
+class spsc_send_case_core : public select_case {
+ public:
+  sched::wait_object* object() noexcept final;
+  bool ready() final;
+  bool commit(sched::wake_list&) final;
+  bool enqueue(sched::wait_node&) final;
+  void dequeue(sched::wait_node&) noexcept final;
+
+ protected:
+  spsc_core* core_ = nullptr;
+  void* value_ = nullptr;
+  channel_status status_ = channel_status::ok;
+};
+
 class done_case_core : public select_case {
  public:
   sched::wait_object* object() noexcept final { return node_.get(); }
   bool ready() final { return node_->is_canceled(); }
   bool commit(sched::wake_list&) final { return node_->state() != cancel_state::live; }
   void finish(sched::wait_node&) final { static_cast<void>(node_->state()); }
-  void enqueue(sched::wait_node& n) final {
+  bool enqueue(sched::wait_node& n) final {
     if (node_.get() != &background_node()) n.owner->may_be_ended_by(*node_);  // that one never ends a wait
     node_->watch(n);
+    return true;
   }
   void dequeue(sched::wait_node& n) noexcept final { node_->unwatch(n); }
 
@@ -102,7 +134,10 @@ class join_case_core : public select_case {
  public:
   sched::wait_object* object() noexcept final { return task_; }
   bool ready() final;
-  void enqueue(sched::wait_node& n) final { task_->add_joiner(n); }
+  bool enqueue(sched::wait_node& n) final {
+    task_->add_joiner(n);
+    return true;
+  }
   void dequeue(sched::wait_node& n) noexcept final { task_->remove_joiner(n); }
   void finish(sched::wait_node&) final { task_->see_end(); }
 
@@ -115,7 +150,7 @@ class readiness_case_core : public select_case {
  public:
   sched::wait_object* object() noexcept final { return &sched::poller_object(); }
   bool ready() final { return sched::ready_now(fd_, what_); }
-  void enqueue(sched::wait_node& n) final;
+  bool enqueue(sched::wait_node& n) final;
   void dequeue(sched::wait_node& n) noexcept final { sched::unwatch(fd_, what_, n); }
 
  protected:

@@ -164,8 +164,6 @@ void yield_turn() noexcept;
 /// Counts one completed operation against the caller's turn; yields when the turn is used up, so that a loop over
 /// operations that are always ready does not keep a worker for itself.
 void spend_turn() noexcept;
-/// The same for a caller that knows itself.
-void spend_turn(agent& caller) noexcept;
 
 /// The number of the caller's bubble; 0 outside of every bubble.
 std::uint32_t number_of_this_world() noexcept;

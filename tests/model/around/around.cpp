@@ -310,6 +310,8 @@ agent& this_agent() {
   return agents[model::thread_number()];
 }
 
+place this_place() { return {this_agent(), &agents[model::thread_number()]}; }
+
 fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) { detail::fatal("reserve_fiber"); }
 void start_fiber(fiber*, job&) noexcept { detail::fatal("start_fiber"); }
 void* begin_fiber(fiber&, fiber_cache&) noexcept { detail::fatal("begin_fiber"); }

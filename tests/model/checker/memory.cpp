@@ -258,6 +258,15 @@ bool compare_exchange(word& w, std::uint64_t& expected, std::uint64_t desired, o
   return false;
 }
 
+namespace {
+/// What a seq_cst fence of thread t does to what it may read from then on, and to what the fences after it know.
+void order_by_sc_fence(thread_record& t) noexcept {
+  t.current.join_positions(ex().sc_fences);
+  for (std::uint32_t i = 0; i < ex().location_count; ++i) t.current.raise(i, ex().locations[i].sc_position);
+  ex().sc_fences.join_positions(t.current);
+}
+}  // namespace
+
 void fence(order o, const site& at) noexcept {
   if (!ex().active()) return;
   const inside_checker now;
@@ -268,13 +277,21 @@ void fence(order o, const site& at) noexcept {
   // A load before it that returns what is stored after it: only formally possible where the store releases nothing.
   if (acquires(o) && ex().has_promise(ex().current())) ex().discard();
   if (acquires(o)) me.current.join(me.pending);
-  if (o == order::seq_cst) {
-    me.current.join_positions(ex().sc_fences);
-    for (std::uint32_t i = 0; i < ex().location_count; ++i) me.current.raise(i, ex().locations[i].sc_position);
-    ex().sc_fences.join_positions(me.current);
-  }
+  if (o == order::seq_cst) order_by_sc_fence(me);
   if (releases(o)) me.fence_release.copy(me.current);
   ex().note("fence", at, ~0u, 0, o);
+  ex().tick();
+}
+
+void heavy_fence(const site& at) noexcept {
+  if (!ex().active()) return;
+  const inside_checker now;
+  if (dropped(at)) return;
+  ex().begin_step();
+  // Twice: what the last one knows reaches the first one too. The kernel's barriers lie between the caller's own two.
+  for (int pass = 0; pass < 2; ++pass)
+    for (unsigned t = 0; t < ex().thread_count(); ++t) order_by_sc_fence(ex().threads()[t]);
+  ex().note("heavy fence", at);
   ex().tick();
 }
 

@@ -40,6 +40,8 @@ std::uint64_t modify(word& w, rmw how, std::uint64_t v, std::uint64_t mask, orde
 bool compare_exchange(word& w, std::uint64_t& expected, std::uint64_t desired, order success, order failure,
                       const site& at) noexcept;
 void fence(order o, const site& at) noexcept;
+/// Every thread executes a seq_cst fence, in one step.
+void heavy_fence(const site& at) noexcept;
 void pause(const site& at) noexcept;
 
 /// False: the deadline passed.

@@ -67,6 +67,8 @@ inline void fence(std::memory_order o) noexcept {
   std::atomic_thread_fence(o);
 }
 
+inline void light_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
 inline void spin_pause() noexcept {}
 
 }  // namespace runnel::inline RUNNEL_ABI::shim

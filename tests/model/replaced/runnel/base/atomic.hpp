@@ -70,6 +70,8 @@ class atomic {
 inline void fence(std::memory_order o, model::detail::site at = model::detail::site::here()) noexcept {
   model::detail::fence(o, at);
 }
+// What it does, the heavy fence does to it.
+inline void light_fence() noexcept {}
 inline void spin_pause(model::detail::site at = model::detail::site::here()) noexcept { model::detail::pause(at); }
 
 }  // namespace runnel::inline RUNNEL_ABI::shim
