@@ -50,10 +50,7 @@ spsc_core::spsc_core(const element_ops& ops, std::size_t capacity, std::byte* ri
   sender_.heeds = receiver_.waits | sender_.asks | closed_flag;
   receiver_.heeds = sender_.waits | receiver_.asks;
   if (has_heavy_fence()) return;
-  for (side* s : {&sender_, &receiver_}) {
-    s->fencing = true;
-    s->fences.store(true, shim::order::relaxed);  // relaxed: nobody else knows the core yet
-  }
+  sender_.fencing = receiver_.fencing = true;
 }
 
 spsc_core::~spsc_core() { destroy_elements(); }
@@ -163,8 +160,7 @@ void spsc_core::settle(side& s, const side& other) noexcept {
   shim::fence(shim::order::seq_cst);  // seq_cst: the flag, then the other's thread and index: pairs with arrive(), published()
   const void* there = other.thread.load(shim::order::relaxed);  // relaxed: ordered by the fence
   if (!there || there == sched::this_place().thread) return;
-  // acquire: pairs with heed_locked(): what came before the other's first fence is seen
-  if (other.fences.load(shim::order::acquire)) return;
+  if (other.fencing) return;
   heavy_fence();
   constexpr std::uint64_t worth_it = 64;  // elements for each heavy fence
   if (++s.far_waits % sizes::far_waits != 0) return;
@@ -216,8 +212,7 @@ void spsc_core::heed_locked(sched::wake_list& woken) noexcept {
   side& s = mine<Sending>();
   if (flags() & s.asks) {
     set_flags(flags() & ~s.asks);
-    s.fencing = true;
-    s.fences.store(true, shim::order::release);  // release: pairs with settle(); all that this side has done so far
+    s.fencing = true;  // who finds it set, under the lock, sees what this side has done so far
   }
   if (flags() & other<Sending>().waits) wake_side(other<Sending>(), woken);
 }
@@ -299,10 +294,8 @@ bool spsc_core::is_closed() noexcept {
 }
 
 std::size_t spsc_core::size() const noexcept {
-  // acquire: the sender's is looked at after the receiver's, so that the difference is not negative
-  const std::uint64_t taken = receiver_.index.load(shim::order::acquire);
-  const std::uint64_t put = sender_.index.load(shim::order::acquire);  // acquire: what the caller looks at next is looked at later
-  return static_cast<std::size_t>(std::min<std::uint64_t>(put - taken, capacity_));
+  // relaxed: the caller is one of the two sides. Its own index is exact, and the other's not older than what it has seen
+  return static_cast<std::size_t>(sender_.index.load(shim::order::relaxed) - receiver_.index.load(shim::order::relaxed));
 }
 
 spsc_core* spsc_core::make(const element_ops& ops, std::size_t capacity) {

@@ -148,6 +148,21 @@ TEST(spsc, what_is_sent_while_the_receiver_goes_away_is_destroyed) {
   }));
 }
 
+TEST(spsc, the_second_end_takes_the_channel_with_it) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    auto c = make_channel<counted, spsc>(2);
+    model::thread sender([tx = &c.tx] {
+      static_cast<void>(tx->try_send(counted()));
+      check(tx->size() <= 1, "what is there");
+      *tx = {};
+    });
+    c.rx = {};
+    sender.join();
+    check(counted::left() == 0, "an element is left");
+  }));
+}
+
 TEST(spsc, the_receiver_gone_ends_a_waiting_send) {
   expect_passes(explore(bounds{2, 2}, [] {
     around::world w;

@@ -20,8 +20,8 @@
 //  b. It reads its own thread: the other's operations were all made on this thread, and are over: a thread does not leave
 //     an operation in the middle. The second look sees them all.
 //  c. It reads another thread: it executes a heavy fence, on behalf of both (<runnel/base/heavy_fence.hpp>).
-//  d. When that happens often, or where there is no heavy fence, the other is asked to execute a real one each time:
-//     `fencing` says that it does so from now on, `fences` announces it.
+//  d. When that happens often, or where there is no heavy fence, the other is asked to execute a real one each time, and
+//     agrees under the lock (`fencing`).
 // Lock order: this lock alone; select takes it among others, by their order.
 // Happens-before for TSan: per cell, as in channel.hpp, and from close to who sees it.
 // Rejected: flags in the index words, so that a store becomes an exchange: no fence, but a read-modify-write for each
@@ -100,9 +100,8 @@ class spsc_core : public sched::wait_object {
     // Read by the other side.
     shim::atomic<std::uint64_t> index{0};       ///< how many elements it has moved
     shim::atomic<const void*> thread{nullptr};  ///< on which its newest operation ran; null: none yet
-    shim::atomic<bool> fences{false};           ///< it executes a fence after each store of its index
     // Its own.
-    bool fencing = false;        ///< as fences
+    bool fencing = false;        ///< it executes a fence after each store of its index; set under the lock
     std::uint32_t heeds = 0;     ///< the flags that it looks for when it has stored its index
     std::uint64_t done = 0;      ///< as index
     std::uint64_t others = 0;    ///< the other's index, as it was last seen
