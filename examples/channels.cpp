@@ -65,6 +65,21 @@ void several_workers() {
   });
 }
 
+void one_to_one() {
+  auto [tx, rx] = runnel::make_channel<int, runnel::spsc>(64);  // one sender, one receiver
+  auto producer = runnel::go([tx = std::move(tx)] {
+    int block[25];
+    for (int n = 1; n <= 100; n += 25) {
+      for (int i = 0; i < 25; ++i) block[i] = n + i;
+      tx.send_n(block);
+    }
+  });
+  int sum = 0;
+  for (int n : rx) sum += n;
+  std::printf("sum of a hundred %d\n", sum);
+  producer.get();
+}
+
 void only_a_signal() {
   auto [tx, rx] = runnel::make_channel<runnel::unit>();
   auto worker = runnel::go([tx = std::move(tx)] { tx.send({}); });
@@ -80,6 +95,7 @@ int main() {
     without_waiting();
     both_ends_in_one();
     several_workers();
+    one_to_one();
     only_a_signal();
   });
 }

@@ -1,13 +1,15 @@
-// select over any mix of cases: all the locks of the objects it is about, in one order, then one look, then either one
-// case takes place or all are registered, within the same critical section.
+// select over any mix of cases. First a look without locks: one of the cases that seem to be ready is tried under the lock of
+// its own object. Else all the locks of the objects it is about, in one order, then one look, then either one case takes
+// place or all are registered, within the same critical section.
 //
-// Linearization point: the moment all locks are held. So `otherwise` runs only if no case was ready at that instant, and a
-// select never meets itself: its nodes are linked after it has looked.
+// Linearization point: the moment at which the lock of the case that takes place is held; else the moment all are. So
+// `otherwise` runs only if no case was ready at that instant (a single case may tell so without its lock), and a select
+// never meets itself: its nodes are linked after it has looked.
 // Lock order: by wait_object::order(), a number given once (not the address: runs must be repeatable).
 // Exactly one case: the parked select has one waiter; whoever ends it claims that once, with the index of the case.
-// Fairness: uniform among the ready by reservoir sampling over one pass.
+// Fairness: uniform among the ready, or those that seemed to be, by reservoir sampling over one pass.
 // Rejected: registering case by case with one lock at a time; it needs a phase in which a select cannot be claimed and
-// cannot promise the instant of `otherwise` without validating reads.
+// cannot promise the instant of `otherwise` without validating reads: docs/design/0023.
 // Source: Go's selectgo (src/runtime/select.go).
 #include <runnel/detail/select_core.hpp>
 
@@ -34,7 +36,8 @@ class lock_set {
     for (select_case* c : cases)
       if (c->enabled)
         if (sched::wait_object* o = c->object()) objects_[n_++] = o;
-    if (n_ > 1) std::sort(objects_, objects_ + n_, [](auto* a, auto* b) { return a->order() < b->order(); });
+    const auto before = [](auto* a, auto* b) { return a->order() < b->order(); };
+    if (!std::is_sorted(objects_, objects_ + n_, before)) std::sort(objects_, objects_ + n_, before);  // mostly it is
     n_ = static_cast<std::size_t>(std::unique(objects_, objects_ + n_) - objects_);
   }
   void lock() noexcept {
@@ -54,32 +57,81 @@ class lock_set {
 
 constexpr std::size_t none = ~std::size_t{0};
 
+/// Draws uniformly from as many as are offered: one draw, and more only beyond what it keeps (reservoir sampling).
+class draw {
+ public:
+  void offer(std::size_t i) {
+    const std::uint32_t at = count_ < kept ? count_ : random_below(count_ + 1);
+    if (at < kept) offered_[at] = i;
+    ++count_;
+  }
+  std::size_t result() const {
+    if (count_ <= 1) return count_ == 0 ? none : offered_[0];
+    return offered_[random_below(std::min(count_, kept))];
+  }
+
+ private:
+  static constexpr std::uint32_t kept = 16;
+  std::size_t offered_[kept];
+  std::uint32_t count_ = 0;
+};
+
+bool takes_part(const select_case& c) noexcept { return c.enabled && !c.otherwise; }
+bool has_come(const select_case& c, time_point now) noexcept { return c.deadline() <= now && c.deadline() != never; }
+time_point now_if_needed(time_point earliest) { return earliest == never ? time_point::min() : steady_clock::now(); }
+
 /// A uniformly random one of the ready cases, or none.
 std::size_t pick(std::span<select_case* const> cases, time_point earliest) {
-  const time_point now = earliest == never ? time_point::min() : steady_clock::now();
-  std::size_t chosen = none;
-  std::uint32_t count = 0;
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    select_case& c = *cases[i];
-    if (!c.enabled || c.otherwise) continue;
-    if (!(c.deadline() <= now && c.deadline() != never) && !c.ready()) continue;
-    ++count;
-    if (count == 1 || random_below(count) == 0) chosen = i;
-  }
-  return chosen;
+  const time_point now = now_if_needed(earliest);
+  draw among;
+  for (std::size_t i = 0; i < cases.size(); ++i)
+    if (takes_part(*cases[i]) && (has_come(*cases[i], now) || cases[i]->ready())) among.offer(i);
+  return among.result();
 }
 
 /// A uniformly random one of the cases whose time has come, or none.
 std::size_t pick_timed_out(std::span<select_case* const> cases) {
   const time_point now = steady_clock::now();
-  std::size_t chosen = none;
-  std::uint32_t count = 0;
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (!cases[i]->enabled || cases[i]->deadline() > now) continue;
-    ++count;
-    if (count == 1 || random_below(count) == 0) chosen = i;
+  draw among;
+  for (std::size_t i = 0; i < cases.size(); ++i)
+    if (cases[i]->enabled && has_come(*cases[i], now)) among.offer(i);
+  return among.result();
+}
+
+/// Does the case if it is ready, under the lock of its object alone.
+bool try_alone(select_case& c) {
+  sched::wake_list woken;
+  sched::wait_object* const o = c.object();
+  if (!o) return c.commit(woken);
+  o->lock.lock();
+  bool done = false;
+  try {
+    done = c.ready() && c.commit(woken);
+  } catch (...) {
+    o->lock.unlock();
+    woken.wake_all();
+    throw;
   }
-  return chosen;
+  o->lock.unlock();
+  woken.wake_all();
+  return done;
+}
+
+/// Without all the locks: the case that has taken place; `otherwise`, if there is one, when its one alternative is not ready;
+/// or none, and it is to be tried with all locks.
+std::size_t try_one(std::span<select_case* const> cases, time_point earliest, std::size_t otherwise) {
+  const time_point now = now_if_needed(earliest);
+  draw among;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    select_case& c = *cases[i];
+    if (!takes_part(c)) continue;
+    const glance seen = has_come(c, now) ? glance::ready : c.deadline() != never ? glance::not_ready : c.look();
+    if (seen == glance::unknown) return none;
+    if (seen == glance::ready) among.offer(i);
+  }
+  const std::size_t chosen = among.result();
+  if (chosen != none) return try_alone(*cases[chosen]) ? chosen : none;
+  return otherwise;
 }
 
 void undo(std::span<select_case* const> cases) noexcept {
@@ -134,14 +186,25 @@ void leave(std::span<select_case* const> cases, lock_set& locks, bool expected) 
 
 std::size_t run_select(std::span<select_case* const> cases) {
   sched::choice_point(sched::operation::select, nullptr);
-  std::size_t otherwise = none;
+  std::size_t otherwise = none, alternatives = 0;
   time_point earliest = never;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     if (!cases[i]->enabled) continue;
-    if (cases[i]->otherwise) otherwise = i;
+    if (cases[i]->otherwise) {
+      otherwise = i;
+    } else {
+      ++alternatives;
+    }
     earliest = std::min(earliest, cases[i]->deadline());
   }
   if (otherwise == none) check_canceled();
+  if (otherwise == none || alternatives <= 1) {  // what `otherwise` says of several needs all locks
+    const std::size_t chosen = try_one(cases, earliest, otherwise);
+    if (chosen != none) {
+      if (otherwise == none) sched::spend_turn();
+      return chosen;
+    }
+  }
   lock_set locks(cases);
   sched::waiter w;
   for (bool expected = false;;) {  // at the objects: a wait that has to be repeated is not over
@@ -188,6 +251,7 @@ std::size_t run_select(std::span<select_case* const> cases) {
 
 sched::wait_object* receive_case_core::object() noexcept { return core_; }
 bool receive_case_core::ready() { return core_->receive_ready(); }
+glance receive_case_core::look() noexcept { return core_->seems_empty() ? glance::not_ready : glance::ready; }
 bool receive_case_core::commit(sched::wake_list& woken) {
   status_ = core_->try_receive_locked(optional_, woken);
   return status_ != channel_status::would_block;
@@ -204,6 +268,7 @@ void receive_case_core::destroy_object() noexcept { core_->destroy(); }
 
 sched::wait_object* send_case_core::object() noexcept { return core_; }
 bool send_case_core::ready() { return core_->send_ready(); }
+glance send_case_core::look() noexcept { return core_->seems_full() ? glance::not_ready : glance::ready; }
 bool send_case_core::commit(sched::wake_list& woken) {
   status_ = core_->try_send_locked(value_, woken);
   return status_ != channel_status::would_block;
@@ -220,6 +285,7 @@ void send_case_core::destroy_object() noexcept { core_->destroy(); }
 
 sched::wait_object* spsc_receive_case_core::object() noexcept { return core_; }
 bool spsc_receive_case_core::ready() { return core_->ready<false>(); }
+glance spsc_receive_case_core::look() noexcept { return core_->ready<false>() ? glance::ready : glance::not_ready; }
 bool spsc_receive_case_core::commit(sched::wake_list& woken) {
   status_ = core_->try_locked<false>(optional_, woken);
   return status_ != channel_status::would_block;
@@ -229,6 +295,7 @@ void spsc_receive_case_core::dequeue(sched::wait_node& n) noexcept { core_->with
 
 sched::wait_object* spsc_send_case_core::object() noexcept { return core_; }
 bool spsc_send_case_core::ready() { return core_->ready<true>(); }
+glance spsc_send_case_core::look() noexcept { return core_->ready<true>() ? glance::ready : glance::not_ready; }
 bool spsc_send_case_core::commit(sched::wake_list& woken) {
   status_ = core_->try_locked<true>(value_, woken);
   return status_ != channel_status::would_block;

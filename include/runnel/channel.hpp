@@ -4,7 +4,8 @@
 // When not: guarding a shared structure in place; a mutex is simpler and cheaper.
 // How: auto [tx, rx] = make_channel<T>(capacity) gives two ends that close by themselves: the receiver's loop
 // `for (auto& v : rx)` ends when the last sender is gone; a sender meets channel_closed when nobody can receive any more.
-// channel<T> holds both ends, as in Go, and is closed by hand.
+// channel<T> holds both ends, as in Go, and is closed by hand. make_channel<T, spsc>(capacity) is for one sender and one
+// receiver, and faster.
 // Guarantees: values and waiters are served strictly first in, first out. What happened before the k-th send happens
 // before the k-th receive returns; the k-th receive before the send k + capacity returns; close() before whoever sees it.
 // Thread-safety: any operation from any fiber or thread on copies of a handle; one handle object is not to be destroyed

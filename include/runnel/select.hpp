@@ -12,7 +12,7 @@
 // blocks nor observes cancellation. Without an enabled case it waits until it is canceled.
 // Errors: a send case on a closed channel counts as ready and throws channel_closed. A null handle disables its case. An
 // exception of a handler leaves select after the operation has taken place.
-// Cost: a short lock per distinct object, twice when it parks; no allocation up to 16 cases.
+// Cost: one short lock when a case is ready; to wait, one per distinct object, twice; no allocation up to 16 cases.
 #pragma once
 
 #include <runnel/channel.hpp>

@@ -96,6 +96,25 @@ measured try_receive_empty() {
   const auto [tx, rx] = runnel::make_channel<int>(1);
   return repeat([&rx = rx] { rx.try_receive(); });
 }
+measured send_one_to_one() {
+  const auto [tx, rx] = runnel::make_channel<int, runnel::spsc>(64);
+  return repeat_part([&tx = tx] { tx.send(1); }, [&rx = rx] { rx.try_receive(); });
+}
+measured stream_one_to_one() {
+  auto [tx, rx] = runnel::make_channel<int, runnel::spsc>(64);
+  const auto sender = runnel::go([tx = std::move(tx)] {
+    for (;;) tx.send(1);
+  });
+  return repeat([&rx = rx] { rx.receive(); });
+}
+measured batches(std::size_t n) {
+  const auto [tx, rx] = runnel::make_channel<int>(64);
+  int values[64] = {};
+  return repeat([&tx = tx, &rx = rx, some = std::span(values, n)] {
+    tx.send_n(some);
+    rx.receive_n(some);
+  });
+}
 measured create_channel(std::size_t capacity) {
   return repeat([=] { runnel::make_channel<int>(capacity); });
 }
@@ -126,6 +145,10 @@ measured select_parks() {
   return {round.total + round.total - plain.total, plain.operations};
 }
 
+measured select_one_otherwise() {
+  runnel::channel<int> a(1);
+  return repeat([&] { runnel::select(runnel::on_receive(a), runnel::otherwise()); });
+}
 measured select_otherwise() {
   runnel::channel<int> a(1), b(1);
   return repeat([&] { runnel::select(runnel::on_receive(a), runnel::on_receive(b), runnel::otherwise()); });
@@ -218,6 +241,9 @@ constexpr operation all[] = {
     {"message of a stream, capacity 64", [] { return stream(64); }},
     {"buffered send, nobody waits", &send_buffered},
     {"buffered receive, nobody waits", &receive_buffered},
+    {"one-to-one: send, nobody waits", &send_one_to_one},
+    {"one-to-one: message of a stream, capacity 64", &stream_one_to_one},
+    {"send_n and receive_n of 16, nobody waits", [] { return batches(16); }},
     {"try_send, full", &try_send_full},
     {"try_receive, empty", &try_receive_empty},
     {"create and destroy a channel, unbuffered", [] { return create_channel(0); }},
@@ -225,6 +251,7 @@ constexpr operation all[] = {
     {"select of 2, both ready", [] { return select_ready(std::make_index_sequence<2>()); }},
     {"select of 8, all ready", [] { return select_ready(std::make_index_sequence<8>()); }},
     {"unbuffered message to a select of 2 that parks", &select_parks},
+    {"select of 1, otherwise", &select_one_otherwise},
     {"select of 2, otherwise", &select_otherwise},
     {"yield to another fiber", &yield},
     {"go and join, one at a time", &go_and_join},

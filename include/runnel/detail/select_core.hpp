@@ -10,12 +10,21 @@
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
+/// What a look without the lock tells of a case.
+enum class glance : std::uint8_t {
+  not_ready,  ///< there was an instant during the look at which it was not ready
+  ready,      ///< it was ready a moment ago
+  unknown,    ///< only the lock can tell
+};
+
 /// One case. The functions are called with the lock of object() held, unless they say otherwise.
 class select_case {
  public:
   /// The object waited for; null: there is none (a time-out, `otherwise`). Without the lock.
   virtual sched::wait_object* object() noexcept { return nullptr; }
   virtual bool ready() { return false; }
+  /// Without the lock.
+  virtual glance look() noexcept { return glance::unknown; }
   /// Does it. False when it was not ready after all (who waited there is being woken by somebody else); ready() says so
   /// from then on. May throw, with nothing changed.
   virtual bool commit(sched::wake_list&) { return true; }
@@ -50,6 +59,7 @@ class receive_case_core : public select_case {
  public:
   sched::wait_object* object() noexcept final;
   bool ready() final;
+  glance look() noexcept final;
   bool commit(sched::wake_list&) final;
   bool enqueue(sched::wait_node&) final;
   void dequeue(sched::wait_node&) noexcept final;
@@ -68,6 +78,7 @@ class send_case_core : public select_case {
  public:
   sched::wait_object* object() noexcept final;
   bool ready() final;
+  glance look() noexcept final;
   bool commit(sched::wake_list&) final;
   bool enqueue(sched::wait_node&) final;
   void dequeue(sched::wait_node&) noexcept final;
@@ -88,6 +99,7 @@ class spsc_receive_case_core : public select_case {
  public:
   sched::wait_object* object() noexcept final;
   bool ready() final;
+  glance look() noexcept final;
   bool commit(sched::wake_list&) final;
   bool enqueue(sched::wait_node&) final;
   void dequeue(sched::wait_node&) noexcept final;
@@ -102,6 +114,7 @@ class spsc_send_case_core : public select_case {
  public:
   sched::wait_object* object() noexcept final;
   bool ready() final;
+  glance look() noexcept final;
   bool commit(sched::wake_list&) final;
   bool enqueue(sched::wait_node&) final;
   void dequeue(sched::wait_node&) noexcept final;
@@ -116,6 +129,7 @@ class done_case_core : public select_case {
  public:
   sched::wait_object* object() noexcept final { return node_.get(); }
   bool ready() final { return node_->is_canceled(); }
+  glance look() noexcept final { return node_->is_canceled() ? glance::ready : glance::not_ready; }
   bool commit(sched::wake_list&) final { return node_->state() != cancel_state::live; }
   void finish(sched::wait_node&) final { static_cast<void>(node_->state()); }
   bool enqueue(sched::wait_node& n) final {
