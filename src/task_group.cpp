@@ -168,6 +168,7 @@ void task_group::start(detail::group_child* c, const detail::site& at) {
   c->job::finished = &after_fiber;
   try {
     sched::fiber* f = sched::reserve_fiber(stack_class::standard, name_, at);
+    if (options_.limit == 1) hb_acquire(&slot_waiters_);
     hb_release(c);
     sched::start_fiber(f, *c);
   } catch (...) {
@@ -190,6 +191,7 @@ void task_group::run_on_fiber(sched::job& j) noexcept {
     }
   }
   if (c.error) c.group->record(c);
+  if (c.group->options_.limit == 1) hb_release(&c.group->slot_waiters_);
   hb_release(&c.group->joiners_);
   hb_release(&c);
 }

@@ -4,7 +4,8 @@
 //   with_task_group([&](task_group& g) { for (auto& p : parts) g.go([&] { work(p); }); });
 // The tasks are joined after the body has returned: what they refer to must be declared before the group, not in its body.
 // Guarantees: no task outlives the group. The first failure cancels the siblings and is what wait() rethrows. What
-// happened before go() happens before the task; the task's end before wait() returns.
+// happened before go() happens before the task; the task's end before wait() returns. At a limit of 1 what a task did
+// happens before the next one.
 // Thread-safety: go, try_go, cancel from any fiber or thread, the group's own tasks too; wait from one at a time.
 // Blocking and cancellation: go blocks at the limit, wait until all have ended. The group's context is below the parent's
 // (the ambient one unless given) and is canceled by a failure, cancel(), and once wait() has returned.
