@@ -4,6 +4,7 @@
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/error.hpp>
+#include <runnel/sched/frame.hpp>
 #include <runnel/sched/operation.hpp>
 
 #include <algorithm>
@@ -208,6 +209,7 @@ void channel_core::drop_receiver() noexcept {
   if (!last_of(counted_receivers)) return;  // as above
   hb_acquire(&counted_receivers);
   close();
+  if (buffer_.size() == 0) return;  // closed: nothing comes any more
   lock.lock();
   const element_queue left(buffer_);
   lock.unlock();  // before `left` is destroyed: a destructor may use other handles
@@ -233,28 +235,32 @@ constexpr std::size_t default_alignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 std::size_t core_bytes(const element_ops& ops) noexcept {
   return (sizeof(channel_core) + ops.align - 1) / ops.align * ops.align;
 }
+std::size_t all_bytes(const element_ops& ops, std::size_t capacity) noexcept {
+  return core_bytes(ops) + element_queue::ring_bytes(ops, capacity);
+}
 }  // namespace
 
 channel_core* channel_core::make(const element_ops& ops, std::size_t capacity, bool two_ends) {
-  const std::size_t core = core_bytes(ops), bytes = core + element_queue::ring_bytes(ops, capacity);
-  void* memory = ops.align > default_alignment ? ::operator new(bytes, std::align_val_t{ops.align}) : ::operator new(bytes);
-  return ::new (memory) channel_core(ops, capacity, two_ends, static_cast<std::byte*>(memory) + core);
+  const std::size_t bytes = all_bytes(ops, capacity);
+  void* memory = ops.align > default_alignment ? ::operator new(bytes, std::align_val_t{ops.align}) : sched::take_frame(bytes);
+  return ::new (memory) channel_core(ops, capacity, two_ends, static_cast<std::byte*>(memory) + core_bytes(ops));
 }
 
 void channel_core::destroy() noexcept {
-  const std::size_t align = ops_.align;
+  const std::size_t align = ops_.align, bytes = all_bytes(ops_, capacity_);
   this->~channel_core();
   if (align > default_alignment) {
     ::operator delete(static_cast<void*>(this), std::align_val_t{align});
   } else {
-    ::operator delete(static_cast<void*>(this));
+    sched::give_frame(this, bytes);
   }
 }
 
 void channel_core::orphan() noexcept {
-  {
+  // acquire: pairs with count_returning(). Who has come back had the lock by then, so the look at it comes second
+  if (returning_.load(shim::order::acquire) != 0 || !lock.seems_free()) {
     raw_guard hold(lock);
-    if (returning_ != 0) {
+    if (returning_.load(shim::order::relaxed) != 0) {  // relaxed: under the lock
       orphaned_ = true;
       return;
     }

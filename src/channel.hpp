@@ -9,6 +9,8 @@
 //  4. With all counted receivers gone the buffer is empty and every send finds the channel closed.
 //  5. The core goes with the last reference, unless operations wait that will come back to it (returning_): those that
 //     were not granted anything. Then the last of them takes it away. A granted one does not touch the core any more.
+//     Without a reference nobody new comes, so whoever finds none to come back, and then nobody at the lock, is alone: who
+//     says that it has come back does so under the lock.
 // Order: first come, first served, for values and for both queues: a receive that takes a buffered value moves the first
 // waiting sender's value into the buffer within the same critical section, so no newcomer can overtake it.
 // No lost wake-up: see waiter.hpp; every operation looks and enqueues within one critical section.
@@ -67,9 +69,9 @@ class channel_core : public sched::wait_object {
   void remove_sender(sched::wait_node& n) noexcept { senders_.remove(n); }
   void remove_receiver(sched::wait_node& n) noexcept { receivers_.remove(n); }
   /// A waiting operation keeps the core until it has returned to it, or was granted something.
-  void expect_return() noexcept { ++returning_; }
+  void expect_return() noexcept { count_returning(+1); }
   /// True: it was the last to know the channel, and destroys it once it has released the lock.
-  [[nodiscard]] bool returned() noexcept { return --returning_ == 0 && orphaned_; }
+  [[nodiscard]] bool returned() noexcept { return count_returning(-1) == 0 && orphaned_; }
 
   /// After a wake-up that granted n: what happened. Throws what the hand-off threw on this side's behalf.
   /// The core may be gone; its address tells which close it was.
@@ -96,12 +98,17 @@ class channel_core : public sched::wait_object {
   bool closed() const noexcept {
     return closed_.load(shim::order::acquire);  // acquire: pairs with close()
   }
+  std::uint32_t count_returning(std::uint32_t change) noexcept {
+    const std::uint32_t now = returning_.load(shim::order::relaxed) + change;  // relaxed: written under the lock
+    returning_.store(now, shim::order::release);  // release: who finds 0 finds the lock held, or free again, see orphan()
+    return now;
+  }
   void put_back(void* value);
   void take_front(void* optional);
   /// n has what it waited for, or the news that there is nothing.
   void granted(sched::wait_node& n, std::uint64_t outcome, sched::wake_list& woken) noexcept {
     n.note = outcome;
-    --returning_;
+    count_returning(-1);
     woken.push(*n.owner);
   }
   void admit_waiting_sender(sched::wake_list& woken) noexcept;
@@ -110,7 +117,7 @@ class channel_core : public sched::wait_object {
   const std::size_t capacity_;
   const bool nothrow_move_;
   bool orphaned_ = false;         ///< no reference is left
-  std::uint32_t returning_ = 0;   ///< waiting operations that were not granted anything
+  shim::atomic<std::uint32_t> returning_{0};  ///< waiting operations that were not granted anything; written under the lock
   element_queue buffer_;
   sched::wait_queue senders_;
   sched::wait_queue receivers_;

@@ -427,7 +427,7 @@ sched::claim_token wait(sched::agent& a, sched::waiter& w, sched::wait_reason re
                         time_point deadline, context_node* extra) noexcept {
   context_node* n = observed(a);
   context_node* end = end_of_bubble(a);
-  if ((n || extra || end) && std::uncaught_exceptions() > 0) n = extra = end = nullptr;
+  if ((n || extra || end) && sched::unwinding(a)) n = extra = end = nullptr;
   if (n && n != &background_node()) {
     if (a.listens_to != n) n->let_listen(a);
     if (n->ends_listening(w)) return sched::was_canceled;

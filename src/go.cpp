@@ -4,6 +4,7 @@
 #include <runnel/sched/fork.hpp>
 #include <runnel/sched/operation.hpp>
 
+#include "cancellation.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/runtime.hpp"
 #include "sched/world.hpp"
@@ -79,7 +80,6 @@ void task_core::start(const start_options& o, escape e) {
   sched::fiber* f = sched::reserve_fiber(o.stack, o.name, o.at);
   add_ref();  // the fiber's
   fiber_ = f;
-  fiber_id_ = f->label.id();
   hb_release(&joiners_);
   sched::start_fiber(f, *this);
 }
@@ -133,8 +133,9 @@ bool task_core::done() noexcept {
 
 /// A stop of the runtime has given the fiber up (a task in a static object, say): nobody will end it.
 bool task_core::left_behind() const noexcept {
-  // relaxed: a fiber is abandoned by a stop that happened before whatever asks
-  return fiber_ && fiber_->label.id() == fiber_id_ && fiber_->state.load(shim::order::relaxed) == sched::fiber_state::abandoned;
+  // relaxed: the record belongs to this task or to another one; a stop has abandoned it before whatever asks
+  return fiber_ && fiber_->work.load(shim::order::relaxed) == this &&
+         fiber_->state.load(shim::order::relaxed) == sched::fiber_state::abandoned;  // relaxed: as above
 }
 
 void task_core::join() {
@@ -252,8 +253,9 @@ unhandled_hook set_unhandled_hook(unhandled_hook h) noexcept {
 }
 
 void yield() {
-  detail::check_canceled();
-  sched::yield_turn();
+  sched::agent& caller = sched::this_agent();
+  detail::check_canceled(caller, nullptr);
+  sched::yield_turn(caller);
 }
 
 namespace this_fiber {
@@ -273,8 +275,9 @@ bool in_fiber() noexcept { return sched::this_agent().is_fiber; }
 
 void checkpoint() {
   sched::choice_point(sched::operation::look, nullptr);
-  detail::check_canceled();
-  sched::spend_turn();
+  sched::agent& caller = sched::this_agent();
+  detail::check_canceled(caller, nullptr);
+  sched::spend_turn(caller);
 }
 
 }  // namespace this_fiber

@@ -1,6 +1,21 @@
-// Protocol: a task counts in running_ from the slot it got until after_fiber(), on the worker, when its fiber and stack
-// have been given back. A slot passes from an ended task to the first who waits for one without being free in between.
-// No lost wake-up: running_ and both queues change under one lock; after_fiber() touches nothing of the group after it.
+// The word: bit 0, J: somebody may wait for the end; bit 1, S: somebody may wait for a slot; above: how many tasks count.
+// A task counts from the slot it got until after_fiber(), on the worker, when its fiber and stack have been given back.
+//
+// Protocol
+//  1. A slot is taken by compare-exchange while there are fewer than the limit.
+//  2. It is given back by compare-exchange, and that is the last that the task touches of the group; but under the lock
+//     while S is set, and by the last task while J is set. Under the lock it passes to the first who waits for one without
+//     being free in between.
+//  3. Who waits sets its bit under the lock, in the same operation that finds no slot free, or tasks left. So S says that
+//     all slots are taken, J that there is a task. Only tasks that end clear them: S when nobody wants the slot, J with the
+//     last one. Who gives up leaves its bit: a task comes to the lock for nothing.
+// No lost wake-up: what changes the word before a bit is set is seen by who sets it; what comes later finds the bit and, under
+// the lock, the waiter.
+// Destruction right after wait(): it looks under the lock, and only somebody who counts waits for the lock. Who brought the
+// word to zero has touched nothing after its compare-exchange, or has claimed the waiters and released the lock before it
+// wakes them, and touches nothing of the group after that.
+// Rejected: the number of a task, which orders the failures, in the word too: it would run out in an hour of short tasks. It
+// is counted where failures are collected, and nowhere else.
 #include <runnel/task_group.hpp>
 
 #include "fiber/sanitizer.hpp"
@@ -17,6 +32,9 @@ using detail::sanitizer::hb_acquire;
 using detail::sanitizer::hb_release;
 
 namespace {
+
+constexpr std::uint64_t joined = 1, slot_wanted = 2, one = 4;
+constexpr std::uint64_t count_of(std::uint64_t word) noexcept { return word / one; }
 
 bool is_cancellation(const std::exception_ptr& e) noexcept {
   try {
@@ -65,28 +83,39 @@ task_group::~task_group() {
   }
 }
 
-/// 0: there is none.
-std::size_t task_group::try_acquire_slot() noexcept {
-  if (node_->is_canceled()) return 0;
-  raw_guard hold(object_.lock);
-  if (running_ >= options_.limit) return 0;
-  ++running_;
-  return ++slots_given_;
+bool task_group::try_acquire_slot() noexcept {
+  std::uint64_t seen = word_.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange
+  while (count_of(seen) < options_.limit) {
+    // acquire: pairs with release_slot(): what the slot's last task did happens before the next. Relaxed on failure: as above
+    if (word_.compare_exchange(seen, seen + one, shim::order::acquire, shim::order::relaxed)) return true;
+  }
+  return false;
 }
 
-std::size_t task_group::acquire_slot() {
+/// Under the lock. False: S is set, and no slot comes free without it.
+bool task_group::acquire_slot_or_ask() noexcept {
+  while (!try_acquire_slot()) {
+    std::uint64_t seen = word_.load(shim::order::relaxed);  // relaxed: S changes under the lock; for the rest as above
+    if (seen & slot_wanted) return false;
+    // relaxed: who finds S comes to the lock
+    if (count_of(seen) == options_.limit &&
+        word_.compare_exchange(seen, seen | slot_wanted, shim::order::relaxed, shim::order::relaxed))
+      return false;
+  }
+  return true;
+}
+
+void task_group::acquire_slot() {
+  if (try_acquire_slot()) return;
   sched::waiter w;
   sched::wait_node n(w);
   {
     raw_guard hold(object_.lock);
-    if (running_ < options_.limit) {
-      ++running_;
-      return ++slots_given_;
-    }
+    if (acquire_slot_or_ask()) return;
     w.may_be_ended_by(object_);
     slot_waiters_.push_back(n);
   }
-  if (detail::wait(w, sched::wait_reason::group_slot, this) != sched::was_canceled) return n.note;
+  if (detail::wait(w, sched::wait_reason::group_slot, this) != sched::was_canceled) return;
   {
     raw_guard hold(object_.lock);
     slot_waiters_.remove(n);
@@ -98,31 +127,48 @@ std::size_t task_group::acquire_slot() {
   }
   // This group itself was canceled: its tasks are ending, a slot comes soon.
   const detail::ambient_scope shield(nullptr);
-  return acquire_slot();
+  acquire_slot();
 }
 
 void task_group::release_slot() noexcept {
+  std::uint64_t seen = word_.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange
+  while (!(seen & slot_wanted) && seen != (one | joined)) {
+    // release: what the task did is seen by wait(), and by the slot's next task. Relaxed on failure: as above
+    if (word_.compare_exchange(seen, seen - one, shim::order::release, shim::order::relaxed)) return;
+  }
+  release_slot_to_waiters();
+}
+
+void task_group::release_slot_to_waiters() noexcept {
   sched::wake_list woken;
   {
     raw_guard hold(object_.lock);
-    if (sched::wait_node* n = slot_waiters_.claim_front()) {
-      n->note = ++slots_given_;
+    if (const sched::wait_node* n = slot_waiters_.claim_front()) {
       woken.push(*n->owner);
-    } else if (--running_ == 0) {
-      woken.claim_all(joiners_);
+    } else {
+      std::uint64_t seen = word_.load(shim::order::relaxed);  // relaxed: as above
+      std::uint64_t next;
+      do {
+        next = (seen & ~slot_wanted) - one;
+        if (count_of(next) == 0) next = 0;
+        // release: as above; acquire: what the other tasks did, for the joiners that are woken here
+      } while (!word_.compare_exchange(seen, next, shim::order::acq_rel, shim::order::relaxed));  // relaxed: as above
+      if (next == 0) woken.claim_all(joiners_);
     }
   }
   woken.wake_all();
 }
 
-void task_group::start(detail::group_child* c, std::size_t slot, const detail::site& at) {
+void task_group::start(detail::group_child* c, const detail::site& at) {
   sched::choice_point(sched::operation::start, this, at);
   c->group = this;
-  c->index = slot;
+  if (options_.on_failure == failure_policy::collect_all)
+    c->number = started_.fetch_add(1, shim::order::relaxed);  // relaxed: whoever starts one after another sees them so
   c->job::run = &run_on_fiber;
   c->job::finished = &after_fiber;
   try {
     sched::fiber* f = sched::reserve_fiber(stack_class::standard, name_, at);
+    if (options_.limit == 1) hb_acquire(&slot_waiters_);
     hb_release(c);
     sched::start_fiber(f, *c);
   } catch (...) {
@@ -145,6 +191,7 @@ void task_group::run_on_fiber(sched::job& j) noexcept {
     }
   }
   if (c.error) c.group->record(c);
+  if (c.group->options_.limit == 1) hb_release(&c.group->slot_waiters_);
   hb_release(&c.group->joiners_);
   hb_release(&c);
 }
@@ -170,6 +217,17 @@ void task_group::after_fiber(sched::job& j) noexcept {
   g.release_slot();
 }
 
+/// Under the lock. True: J is set, and the last task comes to the lock.
+bool task_group::any_left_to_join() noexcept {
+  for (;;) {
+    std::uint64_t seen = word_.load(shim::order::acquire);  // acquire: pairs with release_slot()
+    if (count_of(seen) == 0) return false;
+    if (seen & joined) return true;
+    // relaxed: who finds J comes to the lock
+    if (word_.compare_exchange(seen, seen | joined, shim::order::relaxed, shim::order::relaxed)) return true;
+  }
+}
+
 bool task_group::join(time_point deadline) {
   sched::choice_point(sched::operation::wait, this);
   detail::check_canceled();
@@ -177,7 +235,7 @@ bool task_group::join(time_point deadline) {
   sched::wait_node n(w);
   {
     raw_guard hold(object_.lock);
-    if (running_ == 0) {
+    if (!any_left_to_join()) {
       hb_acquire(&joiners_);
       return true;
     }
@@ -227,7 +285,7 @@ void task_group::finish() {
   }
   std::vector<const detail::group_child*> children;
   for (const detail::group_child* c = failed_; c; c = c->next_failed) children.push_back(c);
-  std::sort(children.begin(), children.end(), [](auto* a, auto* b) { return a->index < b->index; });
+  std::sort(children.begin(), children.end(), [](auto* a, auto* b) { return a->number < b->number; });
   std::vector<std::exception_ptr> errors;
   if (body_error_) errors.push_back(body_error_);
   for (const detail::group_child* c : children) errors.push_back(c->error);

@@ -4,12 +4,14 @@
 //   with_task_group([&](task_group& g) { for (auto& p : parts) g.go([&] { work(p); }); });
 // The tasks are joined after the body has returned: what they refer to must be declared before the group, not in its body.
 // Guarantees: no task outlives the group. The first failure cancels the siblings and is what wait() rethrows. What
-// happened before go() happens before the task; the task's end before wait() returns.
+// happened before go() happens before the task; the task's end before wait() returns. At a limit of 1 what a task did
+// happens before the next one.
 // Thread-safety: go, try_go, cancel from any fiber or thread, the group's own tasks too; wait from one at a time.
 // Blocking and cancellation: go blocks at the limit, wait until all have ended. The group's context is below the parent's
 // (the ambient one unless given) and is canceled by a failure, cancel(), and once wait() has returned.
 // Errors: wait() rethrows; misuse for a limit of 0. An error that nobody took goes to the unhandled hook at destruction.
-// Cost: one piece of memory a task, pooled by the workers.
+// Cost: one piece of memory a task, pooled by the workers; a compare-exchange for its start and one for its end, unless
+// somebody waits for its slot or it is the last one that is waited for.
 // Source: Go's errgroup (golang.org/x/sync/errgroup), Trio's nurseries.
 #pragma once
 
@@ -58,7 +60,7 @@ struct group_child : sched::job, sched::pooled {
   virtual ~group_child() = default;
   void (*const call)(group_child&);  ///< runs the callable and destroys it
   task_group* group = nullptr;
-  std::size_t index = 0;  ///< the number of its slot, from 1
+  std::uint64_t number = 0;  ///< in the order of the starts, where failures are collected
   std::exception_ptr error;
   group_child* next_failed = nullptr;
 };
@@ -86,8 +88,8 @@ class task_group {
   /// - threads: any
   template <class F>
   RUNNEL_PARKS RUNNEL_SCOPED_SPAWN void go(F&& f, source_location at = source_location::current()) {
-    const std::size_t slot = acquire_slot();
-    start(make(std::forward<F>(f)), slot, at);
+    acquire_slot();
+    start(make(std::forward<F>(f)), at);
   }
   /// The same without waiting; false, and f is not run, when the group is at its limit, has failed or was canceled.
   /// - blocks: never
@@ -95,9 +97,8 @@ class task_group {
   /// - threads: any
   template <class F>
   RUNNEL_SCOPED_SPAWN bool try_go(F&& f, source_location at = source_location::current()) {
-    const std::size_t slot = try_acquire_slot();
-    if (slot == 0) return false;
-    start(make(std::forward<F>(f)), slot, at);
+    if (node_->is_canceled() || !try_acquire_slot()) return false;
+    start(make(std::forward<F>(f)), at);
     return true;
   }
 
@@ -135,10 +136,13 @@ class task_group {
       throw;
     }
   }
-  std::size_t acquire_slot();
-  std::size_t try_acquire_slot() noexcept;
+  void acquire_slot();
+  bool try_acquire_slot() noexcept;
+  bool acquire_slot_or_ask() noexcept;
   void release_slot() noexcept;
-  void start(detail::group_child* c, std::size_t slot, const detail::site& at);
+  void release_slot_to_waiters() noexcept;
+  void start(detail::group_child* c, const detail::site& at);
+  bool any_left_to_join() noexcept;
   bool join(time_point deadline);
   void join_shielded() noexcept;
   void finish();
@@ -151,9 +155,9 @@ class task_group {
   const std::string name_;
   detail::ref_ptr<detail::context_node> node_;
   sched::wait_object object_;
+  shim::atomic<std::uint64_t> word_{0};  ///< see task_group.cpp
+  shim::atomic<std::uint64_t> started_{0};
   // Under object_.lock.
-  std::size_t running_ = 0;
-  std::size_t slots_given_ = 0;
   sched::wait_queue slot_waiters_;
   sched::wait_queue joiners_;
   detail::group_child* failed_ = nullptr;  ///< the newest first

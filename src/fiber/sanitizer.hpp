@@ -62,11 +62,13 @@ inline constexpr bool tracks_memory = false;
 #if defined(RUNNEL_TSAN)
 inline constexpr bool fresh_stacks = true;
 inline constexpr bool sees_edges = true;
+inline constexpr bool names_fibers = true;  ///< create() is to be called
 /// Signals reach a blocked thread only when it calls into libc: see let_signals_in().
 inline constexpr bool delays_signals = true;
 #else
 inline constexpr bool fresh_stacks = false;
 inline constexpr bool sees_edges = false;
+inline constexpr bool names_fibers = false;
 inline constexpr bool delays_signals = false;
 #endif
 

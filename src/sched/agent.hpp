@@ -59,16 +59,12 @@ struct fiber : agent {
   /// The lowest usable byte, above the guard.
   std::byte* stack_bottom() const noexcept { return stack_top - stack_bytes(size_class) + detail::guard_bytes(size_class); }
 
-  int saved_errno = 0;  ///< as caught_exceptions
+  std::uint32_t number_in_world = 0;  ///< the control's, where there is one
   // The stack pointer while the fiber is off its stack; null while it runs or still leaves. Stored by
   // runnel_switch as its last access to the stack (release), acquired and cleared by the worker that resumes it.
   shim::atomic<void*> saved_sp{nullptr};
   fiber* next = nullptr;  ///< link of the injection queue or the free list, under that list's lock
-  job* work = nullptr;
-  // Saved by the fiber itself before it leaves, restored by the worker that resumes it.
-  void* caught_exceptions = nullptr;
-  unsigned uncaught_exceptions = 0;
-  std::uint32_t number_in_world = 0;  ///< the control's, where there is one
+  shim::atomic<job*> work{nullptr};  ///< the owner of the record writes it; others ask whether it is theirs
   std::byte* stack_top = nullptr;
   [[no_unique_address]] detail::sanitizer::context sanitizer;
 
@@ -92,6 +88,9 @@ struct thread_agent : agent {
 
 /// Destroys the fiber-local values of the caller, which is `a`.
 void destroy_locals(agent& a) noexcept;
+
+/// Whether an exception of the caller, which is `a`, is on its way to a handler.
+bool unwinding(const agent& a) noexcept;
 
 /// The calling fiber, else the calling thread. Never inlined: a fiber may be on another thread after any wait.
 [[gnu::noinline]] agent& this_agent();

@@ -30,7 +30,7 @@ class fiber_label {
   }
   void rename(std::string_view name) noexcept {
     std::array<std::uint64_t, words> copy{};
-    name.copy(reinterpret_cast<char*>(copy.data()), sizeof copy - 1);
+    if (!name.empty()) name.copy(reinterpret_cast<char*>(copy.data()), sizeof copy - 1);
     for (std::size_t i = 0; i < words; ++i) name_[i].store(copy[i], shim::order::relaxed);  // relaxed: see the top
   }
   std::uint64_t id() const noexcept {

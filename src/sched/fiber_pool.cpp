@@ -34,13 +34,14 @@ struct alignas(64) tally {
 tally of_worker[runtime::max_workers];
 tally of_others;
 
-void count(shim::atomic<std::uint64_t> tally::*which, std::uint64_t n) noexcept {
-  if (const worker* w = counting_worker()) {
+/// w: the caller's counting_worker().
+void count_one(shim::atomic<std::uint64_t> tally::*which, const worker* w) noexcept {
+  if (w) {
     auto& own = of_worker[w->index()].*which;
     // relaxed: only this thread writes it; release: what has ended was started before, see live_fibers()
-    own.store(own.load(shim::order::relaxed) + n, shim::order::release);
+    own.store(own.load(shim::order::relaxed) + 1, shim::order::release);
   } else {
-    (of_others.*which).fetch_add(n, shim::order::release);  // release: as above
+    (of_others.*which).fetch_add(1, shim::order::release);  // release: as above
   }
 }
 
@@ -175,8 +176,8 @@ std::uint64_t fiber_cache::next_id() noexcept {
 // ---- fibers ------------------------------------------------------------------------------------------------------
 
 fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& at) {
-  runtime::instance().ensure_started();
   worker* w = counting_worker();
+  if (!w) runtime::instance().ensure_started();
   std::size_t one = 0;
   fiber* f = w ? w->fibers.take(c) : take(c, 1, one);
   if (!f) throw std::bad_alloc();
@@ -198,23 +199,22 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
   f->swallowed = 0;
   f->locals = nullptr;
   f->listens_to = nullptr;
-  f->lives_in = this_world();
+  const fiber* caller = w ? w->running() : nullptr;
+  f->lives_in = caller ? caller->lives_in : this_world();
   if (f->lives_in) f->lives_in->reserves(+1);
-  f->caught_exceptions = nullptr;
-  f->uncaught_exceptions = 0;
-  f->saved_errno = 0;
   f->state.store(fiber_state::reserved, shim::order::release);  // release: publishes the description to reports
   return f;
 }
 
 void start_fiber(fiber* f, job& work) noexcept {
-  detail::sanitizer::create(f->sanitizer, f->label.read().name);
-  f->work = &work;
-  count(&tally::started, 1);
+  if constexpr (detail::sanitizer::names_fibers) detail::sanitizer::create(f->sanitizer, f->label.read().name);
+  f->work.store(&work, shim::order::relaxed);  // relaxed: as saved_sp below
+  worker* w = counting_worker();
+  count_one(&tally::started, w);
   f->saved_sp.store(not_begun(), shim::order::relaxed);  // relaxed: published with the fiber itself through the run queue
   f->state.store(fiber_state::runnable, shim::order::relaxed);  // relaxed: for reports
   if (f->lives_in && !f->lives_in->member_starts(*f)) return;
-  runtime::instance().schedule_new(f);
+  runtime::instance().schedule_new(f, w);
 }
 
 // A fiber that begins exchanges its stack for the one that was in use a moment ago: so many fibers that are started at once
@@ -231,22 +231,24 @@ void* begin_fiber(fiber& f, fiber_cache& cache) noexcept {
 }
 
 void release_fiber(fiber* f) noexcept {
-  if (f->work) {
+  const bool started = f->work.load(shim::order::relaxed) != nullptr;  // relaxed: ours
+  if (started) {
     detail::sanitizer::destroy(f->sanitizer);
   } else if (f->lives_in) {
     f->lives_in->reserves(-1);
   }
   if (detail::sanitizer::fresh_stacks)
     detail::unmap_single({f->stack_top - stack_bytes(f->size_class), f->own_stack}, f->size_class);
-  const bool counted = f->work != nullptr && f->state.load(shim::order::relaxed) != fiber_state::abandoned;  // relaxed: ours
-  f->work = nullptr;
+  const bool counted = started && f->state.load(shim::order::relaxed) != fiber_state::abandoned;  // relaxed: ours
+  f->work.store(nullptr, shim::order::relaxed);                 // relaxed: for reports
   f->state.store(fiber_state::unused, shim::order::relaxed);  // relaxed: for reports
-  if (worker* w = counting_worker()) {
+  worker* w = counting_worker();
+  if (w) {
     w->fibers.put_back(f);
   } else {
     put_back(f, f, 1, f->size_class);
   }
-  if (counted) count(&tally::ended, 1);
+  if (counted) count_one(&tally::ended, w);
 }
 
 // ---- trimming ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@
 //    so the newest value carries the releases of all claims before it.
 //  - Nothing else needs one. What a claim takes is decided by the value of head_ alone; a tail_ that is older than head_
 //    shows as a distance that cannot be.
+// The queue of the only worker has no thieves, and the monitor takes nothing for nobody: there the owner claims by plain
+// stores.
 // Source: the run queue of the Go runtime (src/runtime/proc.go: runqput, runqget, runqgrab).
 #pragma once
 
@@ -26,6 +28,8 @@ namespace runnel::inline RUNNEL_ABI::sched {
 class run_queue {
  public:
   static constexpr std::uint32_t capacity = sizes::ring;
+
+  explicit run_queue(bool shared = true) noexcept : shared_(shared) {}
 
   bool empty() const noexcept {
     // relaxed: a hint; whoever relies on it (an idle worker) has passed a seq_cst fence after announcing itself
@@ -49,6 +53,10 @@ class run_queue {
     for (;;) {
       if (head == tail_.load(shim::order::relaxed)) return nullptr;          // relaxed: owner-only
       fiber* f = slots_[head % capacity].load(shim::order::relaxed);         // relaxed: own writes
+      if (!shared_) {
+        head_.store(head + 1, shim::order::relaxed);  // relaxed: owner-only, then
+        return f;
+      }
       // acquire on failure: a thief has taken some, as above; on success nothing is needed (only the owner reuses the slot),
       // but g++ 12 warns where success is weaker than failure
       if (head_.compare_exchange(head, head + 1, shim::order::acquire, shim::order::acquire)) return f;
@@ -105,6 +113,11 @@ class run_queue {
   }
   /// Puts f into the run-next slot and returns who stood there. Owner, or the monitor with null.
   fiber* exchange_next(fiber* f) noexcept {
+    if (!shared_) {
+      fiber* before = next_.load(shim::order::relaxed);  // relaxed: owner-only, then
+      next_.store(f, shim::order::relaxed);              // relaxed: as above
+      return before;
+    }
     return next_.exchange(f, shim::order::acq_rel);  // acq_rel: hands the fiber over between owner and monitor
   }
   bool has_next() const noexcept {
@@ -112,6 +125,7 @@ class run_queue {
   }
 
  private:
+  const bool shared_;
   shim::atomic<std::uint32_t> head_{0};
   shim::atomic<std::uint32_t> tail_{0};
   shim::atomic<fiber*> next_{nullptr};

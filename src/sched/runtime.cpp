@@ -102,7 +102,7 @@ void runtime::start(unsigned workers) {
   stopping_.store(false, shim::order::release);  // release: before any worker looks
   signals_blocked guard;
   try {
-    for (; count_ < workers; ++count_) workers_[count_] = new worker(*this, count_);
+    for (; count_ < workers; ++count_) workers_[count_] = new worker(*this, count_, workers > 1);
     for (unsigned i = 0; i < workers; ++i) threads_[i] = std::thread([w = workers_[i]] { w->main(); });
     start_monitor(*this);
   } catch (...) {
@@ -181,10 +181,9 @@ void runtime::schedule(fiber* f) noexcept {
   idle.notify();
 }
 
-void runtime::schedule_new(fiber* f) noexcept {
-  worker* w = this_worker();
-  if (w && !w->left_to_its_fiber()) {
-    w->push_new(f);
+void runtime::schedule_new(fiber* f, worker* here) noexcept {
+  if (here) {
+    here->push_new(f);
     return;
   }
   if (in_forked_child()) return;  // as above

@@ -34,8 +34,8 @@ class runtime {
 
   /// Makes f runnable: next on the calling worker, or through the shared queue.
   void schedule(fiber* f) noexcept;
-  /// The same for one that has not begun yet.
-  void schedule_new(fiber* f) noexcept;
+  /// The same for one that has not begun yet; `here` is the caller's counting_worker().
+  void schedule_new(fiber* f, worker* here) noexcept;
   /// The same without jumping the queue; for many at once.
   void schedule_last(fiber* f) noexcept;
 

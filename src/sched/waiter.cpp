@@ -251,8 +251,8 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
   return w.token();
 }
 
-void yield_turn() noexcept {
-  agent& a = this_agent();
+void yield_turn() noexcept { yield_turn(this_agent()); }
+void yield_turn(agent& a) noexcept {
   if (!a.is_fiber) {
     sched_yield();
     return;
@@ -269,7 +269,7 @@ void end_turn(agent& a) noexcept {
   if constexpr (detail::exploring) {
     if (a.lives_in && a.lives_in->controlled_by) return;  // turns are the control's
   }
-  if (!in_forked_child()) yield_turn();
+  if (!in_forked_child()) yield_turn(a);
 }
 void spend_turn() noexcept { spend_turn(this_agent()); }
 

@@ -5,8 +5,8 @@
 //  2. A fiber's saved_sp is null from the moment a worker decides to resume it until runnel_switch has saved it
 //     again. A worker that takes a fiber with a null saved_sp from a queue puts it back: its old worker is between
 //     "made runnable" and "off its stack", a few instructions that do not depend on the taker.
-//  3. What follows the fiber and not the thread (exceptions in flight, errno) is saved by the fiber before it
-//     leaves and restored by the worker before it enters, so nobody touches a fiber that has left its stack.
+//  3. What follows the fiber and not the thread (exceptions in flight, errno) is saved by the fiber on its stack before it
+//     leaves and restored by it when it is back, so nobody touches a fiber that has left its stack.
 //  4. A fiber that ends goes back to the loop, on whose stack its stack is given back and its end is told. So does one
 //     whenever the loop has something to do: look at the shared sources at its turn, stop, search.
 #include "sched/worker.hpp"
@@ -28,23 +28,14 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
-namespace {
-
-/// libstdc++'s and libc++abi's record of a thread's exceptions (Itanium C++ ABI, 2.2.2).
-struct exception_state {
-  void* caught;
-  unsigned uncaught;
-};
-
-}  // namespace
-
 void worker::main() noexcept {
   set_this_worker(this);
-  exceptions_ = reinterpret_cast<void**>(abi::__cxa_get_globals());
+  exceptions_ = reinterpret_cast<exception_state*>(abi::__cxa_get_globals());
   errno_ = detail::errno_address();
   detail::sanitizer::adopt_thread(sanitizer_, errno_);
   signal_stack alternate;
@@ -89,10 +80,13 @@ void worker::takes_up(fiber& f) noexcept {
   ticks_.store(ticks() + 1, shim::order::relaxed);             // relaxed: owner-only writes, read as a hint
   running_.store(&f, shim::order::relaxed);                    // relaxed: owner-only writes, read as a hint
   f.operations_left = agent::operations_a_turn;
-  auto* exceptions = reinterpret_cast<exception_state*>(exceptions_);
-  exceptions->caught = f.caught_exceptions;
-  exceptions->uncaught = f.uncaught_exceptions;
-  *errno_ = f.saved_errno;
+}
+
+/// On the stack of `self`, right after it was switched to: what follows it is this thread's now.
+void worker::arrived(detail::sanitizer::context& self, const carried& state) noexcept {
+  detail::sanitizer::after_switch(self, sanitizer_, from_loop_);
+  *exceptions_ = state.exceptions;
+  *errno_ = state.error;
 }
 
 void worker::execute(fiber* f) noexcept {
@@ -112,9 +106,7 @@ void worker::execute(fiber* f) noexcept {
   // The one that has come back here, perhaps not the one that was sent out. It may already run elsewhere; only when it
   // said what to do with it is it still ours.
   f = running();
-  auto* exceptions = reinterpret_cast<exception_state*>(exceptions_);
-  exceptions->caught = nullptr;
-  exceptions->uncaught = 0;
+  *exceptions_ = {};
   running_.store(nullptr, shim::order::relaxed);  // relaxed: as above
   const afterwards what = std::exchange(afterwards_, afterwards::nothing);
   if (what == afterwards::requeue) {
@@ -124,7 +116,7 @@ void worker::execute(fiber* f) noexcept {
       runtime_.inject(f, f, 1);
     }
   } else if (what == afterwards::recycle) {
-    job& done = *f->work;
+    job& done = *f->work.load(shim::order::relaxed);  // relaxed: written before it began
     world* const bubble = f->lives_in;
     release_fiber(f);
     done.finished(done);
@@ -159,10 +151,7 @@ void worker::leave(fiber& f, afterwards what) noexcept {
     f.operations_left = agent::operations_a_turn;
     return;
   }
-  auto* exceptions = reinterpret_cast<exception_state*>(w->exceptions_);
-  f.caught_exceptions = exceptions->caught;
-  f.uncaught_exceptions = exceptions->uncaught;
-  f.saved_errno = *w->errno_;
+  const carried mine{*w->exceptions_, *w->errno_};
   void* to = w->loop_sp_;
   if (next) {
     to = next->saved_sp.load(shim::order::relaxed);  // relaxed: acquired by successor()
@@ -174,13 +163,18 @@ void worker::leave(fiber& f, afterwards what) noexcept {
   w->from_loop_ = false;
   detail::sanitizer::before_switch(f.sanitizer, next ? next->sanitizer : w->sanitizer_, what == afterwards::recycle);
   runnel_switch(static_cast<void**>(const_cast<void*>(f.saved_sp.address())), to);
-  this_worker()->arrived(f.sanitizer);  // perhaps another worker
+  this_worker()->arrived(f.sanitizer, mine);  // perhaps another worker
+}
+
+bool unwinding(const agent& a) noexcept {
+  return a.is_fiber ? this_worker()->unwinding() : std::uncaught_exceptions() > 0;
 }
 
 extern "C" void runnel_fiber_main(void* argument) noexcept {
   auto& f = *static_cast<fiber*>(argument);
-  this_worker()->arrived(f.sanitizer);
-  f.work->run(*f.work);
+  this_worker()->arrived(f.sanitizer, {});
+  job& work = *f.work.load(shim::order::relaxed);  // relaxed: as in execute()
+  work.run(work);
   worker::leave(f, afterwards::recycle);
   __builtin_unreachable();
 }
@@ -213,16 +207,9 @@ void worker::push_into_full(fiber* f) noexcept {
 
 void worker::push_new(fiber* f) noexcept {
   while (!spawned.push(f)) {  // the older half goes where all find it
-    fiber* first = nullptr;
     fiber* last = nullptr;
-    std::uint32_t n = 0;
-    for (; n < spawn_deque::capacity / 2; ++n) {
-      fiber* oldest = spawned.steal();
-      if (!oldest) break;
-      (last ? last->next : first) = oldest;
-      last = oldest;
-    }
-    if (last) runtime_.inject(first, last, n);
+    std::uint64_t n = 0;
+    if (fiber* first = spawned.take_half(last, n)) runtime_.inject(first, last, n);
   }
   // As in push_next(): the first one of its kind is begun here within microseconds.
   if (spawned.size() > 1 && runtime_.workers() > 1) runtime_.idle.notify();

@@ -15,6 +15,17 @@ class runtime;
 /// What the worker does with a fiber that has just left its stack.
 enum class afterwards : std::uint8_t { nothing, requeue, recycle };
 
+/// libstdc++'s and libc++abi's record of a thread's exceptions (Itanium C++ ABI, 2.2.2).
+struct exception_state {
+  void* caught = nullptr;
+  unsigned uncaught = 0;
+};
+/// What a fiber takes along from thread to thread.
+struct carried {
+  exception_state exceptions;
+  int error = 0;
+};
+
 class worker {
  public:
   static constexpr std::uint32_t fairness_interval = 61;  ///< dispatches between looks at the shared sources
@@ -22,7 +33,9 @@ class worker {
   static constexpr std::uint64_t most_stolen = spawn_deque::capacity / 4;  ///< of one victim's new fibers at a time
   static constexpr std::uint32_t new_in_a_row = 4 * run_queue::capacity;  ///< new fibers before the ring has its turn
 
-  worker(runtime& owner, unsigned index) noexcept : runtime_(owner), index_(index) {}
+  /// shared: there are others, which steal.
+  worker(runtime& owner, unsigned index, bool shared = true) noexcept
+      : queue(shared), spawned(shared), runtime_(owner), index_(index) {}
 
   /// The thread's body: runs fibers until the runtime stops.
   void main() noexcept;
@@ -60,8 +73,10 @@ class worker {
   /// Ends this worker's sleep, or the next one. Only for one that was taken from the idle set.
   void wake() noexcept;
   unsigned index() const noexcept { return index_; }
-  /// On the stack of `self`, right after it was switched to.
-  void arrived(detail::sanitizer::context& self) noexcept { detail::sanitizer::after_switch(self, sanitizer_, from_loop_); }
+  void arrived(detail::sanitizer::context& self, const carried& state) noexcept;
+
+  /// Own thread: whether the running fiber unwinds.
+  bool unwinding() const noexcept { return exceptions_->uncaught > 0; }
 
   run_queue queue;
   spawn_deque spawned;
@@ -105,7 +120,7 @@ class worker {
   void* loop_sp_ = nullptr;
   detail::sanitizer::context sanitizer_;
   bool from_loop_ = true;  ///< the last switch left the loop's stack
-  void** exceptions_ = nullptr;  ///< this thread's __cxa_eh_globals
+  exception_state* exceptions_ = nullptr;  ///< this thread's __cxa_eh_globals
   int* errno_ = nullptr;
   afterwards afterwards_ = afterwards::nothing;
   std::uint32_t next_run_ = 0;

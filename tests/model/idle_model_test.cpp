@@ -295,8 +295,8 @@ TEST(idle, of_two_new_fibers_another_worker_is_told) {
     auto body = [&] { c.run(); };
     around::test_fiber f(body), g(body);
     auto parent_body = [&] {
-      w.runtime().schedule_new(&f);
-      w.runtime().schedule_new(&g);
+      w.runtime().schedule_new(&f, runnel::sched::this_worker());
+      w.runtime().schedule_new(&g, runnel::sched::this_worker());
       model::wait_until([&] { return f.ended() || g.ended(); });  // keeps its worker until one has run elsewhere
     };
     around::test_fiber parent(parent_body);
@@ -317,7 +317,7 @@ TEST(idle, two_producers_and_one_worker) {
     around::test_fiber f(body), g(body);
     model::thread worker([&] { w.worker(0).main(); });
     c.given = 1;
-    model::thread producer([&] { w.runtime().schedule_new(&f); });
+    model::thread producer([&] { w.runtime().schedule_new(&f, nullptr); });
     w.runtime().schedule(&g);
     model::wait_until([&] { return f.ended() && g.ended(); });
     w.stop();

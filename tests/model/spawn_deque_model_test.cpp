@@ -4,6 +4,8 @@
 
 #include "sched/spawn_deque.hpp"
 
+#include <utility>
+
 namespace {
 
 using model::bounds;
@@ -75,6 +77,29 @@ TEST(spawn_deque, what_is_pushed_after_a_pop_is_seen_whole) {
     thief.join();
     f.drain(mine);
     f.check_all(3);
+  }));
+}
+
+TEST(spawn_deque, the_older_half_goes_to_one_and_its_slots_are_used_again) {
+  expect_passes(explore(bounds{3, 3}, [] {
+    given_fibers<6> f;
+    spawn_deque mine;
+    for (int i = 0; i < 4; ++i) check(mine.push(f.give(i)), "full");
+    model::thread thief([&] {
+      f.take(mine.steal());
+      f.take(mine.steal());
+    });
+    runnel::sched::fiber* last = nullptr;
+    std::uint64_t n = 0;
+    runnel::sched::fiber* at = mine.take_half(last, n);
+    for (; at && n > 0; --n) f.take(std::exchange(at, at == last ? nullptr : at->next));
+    check(!at, "first to last");
+    int put = 4;
+    for (int i = 0; i < 2; ++i)
+      if (mine.push(f.give(put))) ++put;
+    thief.join();
+    f.drain(mine);
+    f.check_all(put);
   }));
 }
 

@@ -13,22 +13,35 @@ struct list_hook {
   bool linked() const noexcept { return next != nullptr; }
 };
 
-/// Owns nothing. T derives from list_hook<Tag>. Callers provide the locking.
+/// Owns nothing. T derives from list_hook<Tag>. Callers provide the locking. One pointer: a ring of elements, from the first.
 template <class T, class Tag>
 class intrusive_list {
   using hook = list_hook<Tag>;
 
  public:
-  intrusive_list() noexcept { head_.prev = head_.next = &head_; }
+  intrusive_list() noexcept = default;
   intrusive_list(const intrusive_list&) = delete;
   intrusive_list& operator=(const intrusive_list&) = delete;
 
-  bool empty() const noexcept { return head_.next == &head_; }
-  T* front() noexcept { return empty() ? nullptr : static_cast<T*>(head_.next); }
-  void push_back(T& e) noexcept { link(e, *head_.prev, head_); }
-  void push_front(T& e) noexcept { link(e, head_, *head_.next); }
+  bool empty() const noexcept { return first_ == nullptr; }
+  T* front() noexcept { return static_cast<T*>(first_); }
+  void push_back(T& e) noexcept {
+    hook& h = e;
+    if (first_) {
+      h.prev = first_->prev;
+      h.next = first_;
+      h.prev->next = h.next->prev = &h;
+    } else {
+      first_ = h.prev = h.next = &h;
+    }
+  }
+  void push_front(T& e) noexcept {
+    push_back(e);
+    first_ = &e;
+  }
   void remove(T& e) noexcept {
     hook& h = e;
+    if (first_ == &h) first_ = h.next == &h ? nullptr : h.next;
     h.prev->next = h.next;
     h.next->prev = h.prev;
     h.prev = h.next = nullptr;
@@ -41,17 +54,16 @@ class intrusive_list {
   /// Calls f(element) for each; f must not change the list.
   template <class F>
   void for_each(F f) {
-    for (hook* h = head_.next; h != &head_; h = h->next) f(*static_cast<T*>(h));
+    hook* h = first_;
+    if (!h) return;
+    do {
+      f(*static_cast<T*>(h));
+      h = h->next;
+    } while (h != first_);
   }
 
  private:
-  static void link(hook& e, hook& before, hook& after) noexcept {
-    e.prev = &before;
-    e.next = &after;
-    before.next = &e;
-    after.prev = &e;
-  }
-  hook head_;
+  hook* first_ = nullptr;
 };
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

@@ -31,6 +31,10 @@ class raw_lock {
     // acquire: pairs with the release in unlock(); relaxed on failure: nothing was learnt.
     return word_.compare_exchange(expected, held, shim::order::acquire, shim::order::relaxed);
   }
+  /// Whether nobody held it a moment ago; what the last holder did is visible then.
+  bool seems_free() const noexcept {
+    return word_.load(shim::order::acquire) == free;  // acquire: pairs with unlock()
+  }
   void unlock() noexcept {
     word_.store(free, shim::order::release);  // release: publishes the critical section to the next acquire of the word
   }

@@ -33,7 +33,7 @@ struct listener_tag;
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
-enum class cancel_state : std::uint32_t {
+enum class cancel_state : std::uint8_t {
   live,
   canceled,
   deadline_passed,
@@ -137,8 +137,6 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag>, p
   /// After it was canceled, without locks.
   virtual void on_canceled() noexcept {}
 
-  shim::atomic<std::uint32_t> refs_{1};
-  shim::atomic<cancel_state> state_{cancel_state::live};
   ref_ptr<context_node> cancel_parent_;  ///< null: nothing above can cancel it
   context_node* value_parent_;           ///< with a reference of its own unless it is cancel_parent_
   context_node* origin_ = nullptr;       ///< this node or one above, which cancel_parent_ keeps alive
@@ -146,8 +144,10 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag>, p
   shim::atomic<node_extension*> extension_{nullptr};
   intrusive_list<context_node, sibling_tag> children_;
   intrusive_list<sched::agent, sched::listener_tag> listeners_;
-  sched::wait_queue watchers_;
   intrusive_list<cancel_hook, hook_tag> hooks_;
+  [[no_unique_address]] sched::wait_queue watchers_;
+  shim::atomic<cancel_state> state_{cancel_state::live};  // these two have room behind the queue
+  shim::atomic<std::uint32_t> refs_{1};
 };
 
 /// A node with nothing of its own.

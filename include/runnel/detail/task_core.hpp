@@ -10,6 +10,7 @@
 
 #include <optional>
 #include <type_traits>
+#include <utility>
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
@@ -56,13 +57,18 @@ class task_core : public context_node, public sched::job {
   static void run_on_fiber(sched::job& j) noexcept;
   static void after_fiber(sched::job& j) noexcept;
 
+  // In this order there is no padding: a million tasks have a million of them.
+  [[no_unique_address]] sched::wait_queue joiners_;
   escape escape_ = escape::keep;
   outcome outcome_ = outcome::value;
   bool done_ = false;
+
+ protected:
+  bool has_function_ = true;  ///< of task_frame
+
+ private:
   std::exception_ptr error_;
-  sched::fiber* fiber_ = nullptr;  ///< ours while its id is fiber_id_
-  std::uint64_t fiber_id_ = 0;
-  sched::wait_queue joiners_;
+  sched::fiber* fiber_ = nullptr;  ///< ours while its work is this
 };
 
 /// Where the result waits for get().
@@ -98,18 +104,26 @@ struct task_result<void> : task_core {
 template <class R, class F>
 struct task_frame final : task_result<R> {
   template <class G>
-  task_frame(ambient_parents parents, G&& g) : task_result<R>(parents), function(std::forward<G>(g)) {}
-
-  std::optional<F> function;
+  task_frame(ambient_parents parents, G&& g) : task_result<R>(parents), function_(std::forward<G>(g)) {}
+  task_frame(const task_frame&) = delete;
+  task_frame& operator=(const task_frame&) = delete;
+  ~task_frame() override { destroy_function(); }
 
  private:
+  void destroy_function() noexcept {
+    if (std::exchange(this->has_function_, false)) function_.~F();
+  }
   void run_body() override {
     struct destroy {
-      std::optional<F>& f;
-      ~destroy() { f.reset(); }
-    } at_end{function};
-    this->fill(*function);
+      task_frame& frame;
+      ~destroy() { frame.destroy_function(); }
+    } at_end{*this};
+    this->fill(function_);
   }
+
+  union {
+    F function_;
+  };
 };
 
 /// The parents of a task that belongs to the runtime: the ambient values, the cancellation of the runtime's end.

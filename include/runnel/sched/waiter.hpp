@@ -160,6 +160,8 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
 
 /// Lets the other runnable fibers go first.
 void yield_turn() noexcept;
+/// The same for a caller that knows itself.
+void yield_turn(agent& caller) noexcept;
 
 /// Counts one completed operation against the caller's turn; yields when the turn is used up, so that a loop over
 /// operations that are always ready does not keep a worker for itself.

@@ -173,7 +173,7 @@ test_fiber::test_fiber(void (*f)(void*), void* argument) noexcept : f_(f), argum
     self.f_(self.argument_);
   };
   job::finished = [](sched::job& j) noexcept { static_cast<test_fiber&>(j).ended_ = true; };
-  work = this;
+  work.store(this, order::relaxed);  // relaxed: published by whatever makes the fiber runnable
   runnel::detail::sanitizer::create(sanitizer, "fiber");
   runnel::detail::sanitizer::bind(sanitizer, bottom, stack_size);
   // relaxed: published by whatever makes the fiber runnable
