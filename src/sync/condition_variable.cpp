@@ -8,6 +8,8 @@
 // over could still be canceled, and would have to pass its notification on.
 #include <runnel/sync/condition_variable.hpp>
 
+#include "cancellation.hpp"
+
 #include <runnel/error.hpp>
 #include <runnel/sched/left_waiters.hpp>
 #include <runnel/sched/operation.hpp>
@@ -61,11 +63,12 @@ void condition_variable::notify_all() noexcept {
 void condition_variable::begin(const std::unique_lock<mutex>& lock, detail::context_node* extra) {
   choice_point(operation::wait, this);
   if (!lock.owns_lock()) detail::throw_misuse("runnel::condition_variable: wait() needs a lock that owns its mutex");
-  detail::check_canceled(extra);
+  detail::check_canceled(sched::this_agent(), extra);
 }
 
 std::cv_status condition_variable::wait_once(std::unique_lock<mutex>& lock, time_point deadline, detail::context_node* extra) {
-  sched::waiter w;
+  sched::agent& caller = sched::this_agent();
+  sched::waiter w(caller);
   sched::wait_node n(w);
   {
     raw_guard hold(object_.lock);
@@ -74,7 +77,7 @@ std::cv_status condition_variable::wait_once(std::unique_lock<mutex>& lock, time
     ++inside_;
   }
   lock.unlock();
-  const sched::claim_token t = detail::wait(w, sched::wait_reason::condition, this, deadline, extra);
+  const sched::claim_token t = detail::wait(caller, w, sched::wait_reason::condition, this, deadline, extra);
   if (t != sched::granted) leave(n);
   lock.lock();
   if (t == sched::was_canceled) detail::throw_wait_canceled(extra);

@@ -13,6 +13,7 @@
 // Destruction by who acquired last: see 1; who held the lock meanwhile is waited for by the destructor.
 #include <runnel/sync/semaphore.hpp>
 
+#include "cancellation.hpp"
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/error.hpp>
@@ -128,9 +129,14 @@ bool semaphore::try_acquire(std::ptrdiff_t n) {
 bool semaphore::acquire_until(std::ptrdiff_t n, time_point deadline, detail::context_node* extra) {
   choice_point(operation::acquire, this);
   const std::uint64_t wanted = checked(n);
-  detail::check_canceled(extra);
-  if (wanted == 0 || take(wanted)) return true;
-  sched::waiter w;
+  sched::agent& caller = sched::this_agent();
+  detail::check_canceled(caller, extra);
+  return wanted == 0 || take(wanted) || wait_for_turn(caller, wanted, deadline, extra);
+}
+
+[[gnu::noinline]] bool semaphore::wait_for_turn(sched::agent& caller, std::uint64_t wanted, time_point deadline,
+                                                detail::context_node* extra) {
+  sched::waiter w(caller);
   sched::wait_node node(w);
   node.note = wanted;
   {
@@ -141,7 +147,7 @@ bool semaphore::acquire_until(std::ptrdiff_t n, time_point deadline, detail::con
     }
     join_queue(node);
   }
-  const sched::claim_token t = detail::wait(w, sched::wait_reason::semaphore, this, deadline, extra);
+  const sched::claim_token t = detail::wait(caller, w, sched::wait_reason::semaphore, this, deadline, extra);
   if (t == sched::granted) {
     hb_acquire(this);
     return true;
@@ -166,6 +172,10 @@ void semaphore::release(std::ptrdiff_t n) {
     // release: what was done with the permits is seen by who acquires them. Relaxed on failure: it looks again
     if (word_.compare_exchange(seen, seen + more * one, shim::order::release, shim::order::relaxed)) return;
   }
+  release_slow(more);
+}
+
+[[gnu::noinline]] void semaphore::release_slow(std::uint64_t more) {
   sched::wake_list woken;
   bool possible = false;
   {

@@ -199,15 +199,21 @@ bool shared_lock<Word, ReadersFirst>::look(way how) noexcept {
 }
 
 template <class Word, bool ReadersFirst>
-sched::claim_token shared_lock<Word, ReadersFirst>::acquire(way how, time_point deadline, bool cancelable, context_node* extra) {
+inline sched::claim_token shared_lock<Word, ReadersFirst>::acquire(way how, time_point deadline, bool cancelable,
+                                                                   context_node* extra) {
   const bool shared = how == way::shared;
   choice_point(shared ? operation::lock_shared : operation::lock, this);
   if (cancelable) check_canceled(extra);
-  if (shared ? word_.try_enter_shared() : word_.try_enter()) {
-    see(how);
-    return sched::granted;
-  }
+  if (!(shared ? word_.try_enter_shared() : word_.try_enter())) return wait_for_turn(how, deadline, cancelable, extra);
+  see(how);
+  return sched::granted;
+}
+
+template <class Word, bool ReadersFirst>
+[[gnu::noinline]] sched::claim_token shared_lock<Word, ReadersFirst>::wait_for_turn(way how, time_point deadline, bool cancelable,
+                                                                                    context_node* extra) {
   if (sched::in_forked_child()) sched::refuse_in_forked_child();
+  const bool shared = how == way::shared;
   sched::waiter w;
   sched::wait_node n(w);
   sched::wait_queue& queue = shared ? readers_ : writers_;
@@ -242,7 +248,7 @@ sched::claim_token shared_lock<Word, ReadersFirst>::acquire(way how, time_point 
 
 /// stays: as a reader.
 template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::release(way how, bool stays) noexcept {
+[[gnu::noinline]] void shared_lock<Word, ReadersFirst>::release(way how, bool stays) noexcept {
   const bool shared = how == way::shared;
   sched::wake_list woken;
   bool misused = false;

@@ -5,6 +5,8 @@
 #include "operations.hpp"
 
 #include <runnel/runnel.hpp>
+#include <runnel/sync/scalable_shared_mutex.hpp>
+#include <runnel/sync/shared_mutex.hpp>
 
 #include <chrono>
 #include <utility>
@@ -177,6 +179,32 @@ measured mutex_pair() {
     m.unlock();
   });
 }
+template <class Lock>
+measured read_pair() {
+  Lock m;
+  return repeat([&] {
+    m.lock_shared();
+    m.unlock_shared();
+  });
+}
+measured write_pair() {
+  runnel::shared_mutex m;
+  return repeat([&] {
+    m.lock();
+    m.unlock();
+  });
+}
+measured semaphore_pair() {
+  runnel::semaphore s(2);
+  return repeat([&] {
+    s.acquire();
+    s.release();
+  });
+}
+measured notify_nobody() {
+  runnel::condition_variable c;
+  return repeat([&] { c.notify_one(); });
+}
 measured wait_group_pair() {
   runnel::wait_group g;
   return repeat([&] {
@@ -233,6 +261,11 @@ constexpr operation all[] = {
     {"task of a group, 1,000 at a time", [] { return group_tasks({}); }},
     {"task of a group with a limit of 16", [] { return group_tasks({.limit = 16}); }},
     {"mutex: lock and unlock", &mutex_pair},
+    {"shared_mutex: lock and unlock for reading", &read_pair<runnel::shared_mutex>},
+    {"shared_mutex: lock and unlock for writing", &write_pair},
+    {"scalable_shared_mutex: lock and unlock for reading", &read_pair<runnel::scalable_shared_mutex>},
+    {"semaphore: acquire and release", &semaphore_pair},
+    {"condition_variable: notify nobody", &notify_nobody},
     {"wait_group: add and done", &wait_group_pair},
     {"derive_cancel of the background, cancel", &derive_from_background},
     {"derive_cancel of a cancelable context, cancel", &derive_child},

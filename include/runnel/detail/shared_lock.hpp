@@ -123,6 +123,7 @@ class RUNNEL_CAPABILITY("shared_mutex") shared_lock {
   enum class way : std::uint8_t { shared, exclusive };
   bool look(way how) noexcept;
   sched::claim_token acquire(way how, time_point deadline, bool cancelable, context_node* extra);
+  sched::claim_token wait_for_turn(way how, time_point deadline, bool cancelable, context_node* extra);
   void release(way how, bool stays) noexcept;
   // Under object_.lock, with the word frozen:
   bool enter(way how) noexcept;

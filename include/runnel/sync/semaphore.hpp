@@ -74,6 +74,8 @@ class semaphore {
   bool acquire_until(std::ptrdiff_t n, time_point deadline, detail::context_node* extra);
   static std::uint64_t checked(std::ptrdiff_t n);
   bool take(std::uint64_t n) noexcept;
+  bool wait_for_turn(sched::agent& caller, std::uint64_t n, time_point deadline, detail::context_node* extra);
+  void release_slow(std::uint64_t n);
   void see_release() noexcept;
   // Under object_.lock:
   std::uint64_t freeze() noexcept;
