@@ -1,16 +1,16 @@
 // A lock for readers and a writer: a word, or several, for as long as nobody waits, and behind it a waiting room under a lock.
 //
-// The word: bit 0, F: frozen, who is in stands in state_; bit 1, X: a writer; above: the readers. Striped, each word counts
-// some of the readers and X is not used: readers leave through the stripe of whoever unlocks, so one stripe may be negative,
-// but the sum is right.
+// The word: bit 0, F: frozen, who is in stands in state_; bit 1, X: a writer; above: the readers. Striped, the words of the
+// stripes count some of the readers each, and word_ is frozen for ever, so that writers always come to the waiting room.
+// Readers leave through the stripe of whoever unlocks: one may be negative, but the sum is right.
 //
 // Protocol
 //  1. While F is clear a word changes by compare-exchange, and that is the last that the operation touches.
 //  2. F is set and cleared under the lock of the waiting room. While it is set nobody changes the word, and state_ says
 //     who is in. At the end of what happens under the lock F is set exactly if somebody is in a queue, or striped also if a
 //     writer is in.
-//  3. Freezing takes the words one after the other. A reader that is in was counted in some word before that was frozen, and
-//     leaves, until all are frozen, through one that is not yet. So the sum of what was found is the number of readers.
+//  3. Freezing takes the stripes one after the other. A reader that is in was counted in some stripe before that was frozen,
+//     and leaves, until all are frozen, through one that is not yet. So the sum of what was found is the number of readers.
 // No lost wake-up: who waits freezes and looks under the lock, and holds it until its node is linked. Who leaves before the
 // word is frozen is seen by the look; who leaves later finds F and, under the lock, the node.
 // Turns: readers that find a writer in the queue wait behind it. The last reader lets the first writer in, a writer all
@@ -38,125 +38,107 @@ using sched::operation;
 namespace {
 
 constexpr std::uint64_t frozen = 1, writing = 2, one_reader = 4;
-constexpr std::uint64_t one_striped = 2;
 
-constexpr std::int64_t striped_readers(std::uint64_t word) noexcept { return static_cast<std::int64_t>(word) >> 1; }
+[[noreturn, gnu::cold]] void refuse_unlock(const char* does, const void* lock) noexcept {
+  fatal("unlock of a shared mutex that nobody %s (%p): one unlock too many", does, lock);
+}
+constexpr std::int64_t readers_of(std::uint64_t word) noexcept { return static_cast<std::int64_t>(word) >> 2; }
 
 }  // namespace
 
-// ---- one word --------------------------------------------------------------------------------------------------
+// ---- the words -------------------------------------------------------------------------------------------------
 
-bool shared_word::try_enter() noexcept {
-  std::uint64_t free = 0;
-  // acquire: pairs with the releases of readers and writers; relaxed on failure: nothing was learnt
-  return word_.compare_exchange(free, writing, shim::order::acquire, shim::order::relaxed);
+/// The one for readers who are here.
+inline shim::atomic<std::uint64_t>& shared_lock::own_word() noexcept {
+  return stripes_ ? stripes_[sched::slot_of_caller() & stripe_mask_].word : word_;
 }
 
-bool shared_word::try_leave() noexcept {
-  std::uint64_t mine = writing;
-  // release: publishes what was written; relaxed on failure: it looks again under the lock
-  return word_.compare_exchange(mine, 0, shim::order::release, shim::order::relaxed);
-}
-
-bool shared_word::try_enter_shared() noexcept {
-  std::uint64_t seen = word_.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange
+inline bool shared_lock::try_enter(way how) noexcept {
+  if (how == way::exclusive) {
+    std::uint64_t free = 0;
+    // acquire: pairs with the releases of readers and writers; relaxed on failure: nothing was learnt
+    return word_.compare_exchange(free, writing, shim::order::acquire, shim::order::relaxed);
+  }
+  auto& word = own_word();
+  std::uint64_t seen = word.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange
   while (!(seen & (frozen | writing))) {
-    // acquire: pairs with the release of the writer; relaxed on failure: it looks again
-    if (word_.compare_exchange(seen, seen + one_reader, shim::order::acquire, shim::order::relaxed)) return true;
+    // acquire: pairs with the release of the writer, or of who thawed the word; relaxed on failure: it looks again
+    if (word.compare_exchange(seen, seen + one_reader, shim::order::acquire, shim::order::relaxed)) return true;
   }
   return false;
 }
 
-bool shared_word::try_leave_shared() noexcept {
-  std::uint64_t seen = word_.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange
-  while (!(seen & frozen) && seen >= one_reader) {
-    // release: what was read is not overwritten before; relaxed on failure: it looks again
-    if (word_.compare_exchange(seen, seen - one_reader, shim::order::release, shim::order::relaxed)) return true;
+inline bool shared_lock::try_leave(way how) noexcept {
+  if (how == way::exclusive) {
+    std::uint64_t mine = writing;
+    // release: publishes what was written; relaxed on failure: it looks again under the lock
+    return word_.compare_exchange(mine, 0, shim::order::release, shim::order::relaxed);
   }
-  return false;
-}
-
-void shared_word::freeze(shared_state& s) noexcept {
-  const std::uint64_t seen = word_.fetch_or(frozen, shim::order::acquire);  // acquire: whom the caller lets in sees what was written
-  if (seen & frozen) return;
-  s.readers = static_cast<std::int64_t>(seen / one_reader);
-  s.writer = (seen & writing) != 0;
-}
-
-void shared_word::thaw(const shared_state& s) noexcept {
-  // release: who comes next sees what was written by those who left under the lock
-  word_.store(static_cast<std::uint64_t>(s.readers) * one_reader | (s.writer ? writing : 0), shim::order::release);
-}
-
-// ---- a word for each processor ---------------------------------------------------------------------------------
-
-striped_shared_word::striped_shared_word() : mask_(sched::slots() - 1), stripes_(new stripe[mask_ + std::size_t{1}]) {}
-
-shim::atomic<std::uint64_t>& striped_shared_word::own() noexcept { return stripes_[sched::slot_of_caller() & mask_].word; }
-
-bool striped_shared_word::try_enter_shared() noexcept {
-  auto& word = own();
+  auto& word = own_word();
   std::uint64_t seen = word.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange
-  while (!(seen & frozen)) {
-    // acquire: pairs with thaw(), so with the writer; relaxed on failure: it looks again
-    if (word.compare_exchange(seen, seen + one_striped, shim::order::acquire, shim::order::relaxed)) return true;
-  }
-  return false;
-}
-
-bool striped_shared_word::try_leave_shared() noexcept {
-  auto& word = own();
-  std::uint64_t seen = word.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange
-  while (!(seen & frozen)) {
+  while (!(seen & frozen) && (stripes_ || seen >= one_reader)) {
     // release: what was read is not overwritten before; relaxed on failure: it looks again
-    if (word.compare_exchange(seen, seen - one_striped, shim::order::release, shim::order::relaxed)) return true;
+    if (word.compare_exchange(seen, seen - one_reader, shim::order::release, shim::order::relaxed)) return true;
   }
   return false;
 }
 
-void striped_shared_word::freeze(shared_state& s) noexcept {
+/// From here on nobody comes or goes but under the lock, and state_ says who is in.
+void shared_lock::freeze() noexcept {
   if (std::exchange(frozen_, true)) return;
-  s = {};
-  for (std::uint32_t i = 0; i <= mask_; ++i)
+  if (!stripes_) {
+    const std::uint64_t seen = word_.fetch_or(frozen, shim::order::acquire);  // acquire: as in try_enter(), for whom we let in
+    state_ = {readers_of(seen), (seen & writing) != 0};
+    return;
+  }
+  state_ = {};
+  for (std::uint32_t i = 0; i <= stripe_mask_; ++i)
     // acquire: pairs with the releases of readers that left through it
-    s.readers += striped_readers(stripes_[i].word.exchange(frozen, shim::order::acquire));
-  if (s.readers < 0) fatal("unlock_shared of a shared mutex that nobody reads (%p): one unlock too many", static_cast<void*>(this));
+    state_.readers += readers_of(stripes_[i].word.exchange(frozen, shim::order::acquire));
+  if (state_.readers < 0) refuse_unlock("reads", this);
 }
 
-void striped_shared_word::thaw(const shared_state& s) noexcept {
-  if (s.writer) return;
+/// The last under the lock.
+void shared_lock::settle() noexcept {
+  if (!readers_.empty() || !writers_.empty() || (stripes_ && state_.writer)) return;
   frozen_ = false;
-  for (std::uint32_t i = 0; i <= mask_; ++i)
-    // release: readers that come through it see what the writers have written
-    stripes_[i].word.store(i == 0 ? static_cast<std::uint64_t>(s.readers) * one_striped : 0, shim::order::release);
+  const std::uint64_t word = static_cast<std::uint64_t>(state_.readers) * one_reader | (state_.writer ? writing : 0);
+  if (!stripes_) {
+    word_.store(word, shim::order::release);  // release: who comes next sees what those have written who left under the lock
+    return;
+  }
+  for (std::uint32_t i = 0; i <= stripe_mask_; ++i)
+    stripes_[i].word.store(i == 0 ? word : 0, shim::order::release);  // release: the same
 }
 
 // ---- the waiting room ------------------------------------------------------------------------------------------
 
-template <class Word, bool ReadersFirst>
-shared_lock<Word, ReadersFirst>::~shared_lock() {
+shared_lock::shared_lock(kind k)
+    : word_(k == kind::striped ? frozen : 0),
+      readers_first_(k == kind::readers_first),
+      stripe_mask_(k == kind::striped ? sched::slots() - 1 : 0),
+      stripes_(k == kind::striped ? new stripe[stripe_mask_ + std::size_t{1}] : nullptr) {}
+
+shared_lock::~shared_lock() {
   raw_guard hold(object_.lock);
   sched::refuse_to_leave_waiters("shared mutex", this, writers_, readers_);
 }
 
 /// For ThreadSanitizer. Writers come after all, readers after writers: that two readers meet is no order.
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::see(way how) noexcept {
+void shared_lock::see(way how) noexcept {
   hb_acquire(&writers_);
   if (how == way::exclusive) hb_acquire(&readers_);
 }
 
-template <class Word, bool ReadersFirst>
-bool shared_lock<Word, ReadersFirst>::enter(way how) noexcept {
+bool shared_lock::enter(way how) noexcept {
   if (state_.writer) return false;
   if (how == way::exclusive) return state_.readers == 0 && (state_.writer = true);
-  if (!ReadersFirst && !writers_.empty()) return false;
+  if (!readers_first_ && !writers_.empty()) return false;
   ++state_.readers;
   return true;
 }
 
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::let_readers_in(sched::wake_list& woken) noexcept {
+void shared_lock::let_readers_in(sched::wake_list& woken) noexcept {
   while (sched::wait_node* n = readers_.claim_front()) {
     ++state_.readers;
     woken.push(*n->owner);
@@ -164,8 +146,7 @@ void shared_lock<Word, ReadersFirst>::let_readers_in(sched::wake_list& woken) no
 }
 
 /// Whoever may come in now does.
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::let_in(bool readers_turn, sched::wake_list& woken) noexcept {
+void shared_lock::let_in(bool readers_turn, sched::wake_list& woken) noexcept {
   if (state_.writer) return;
   if (readers_turn) let_readers_in(woken);
   if (state_.readers == 0) {
@@ -178,19 +159,12 @@ void shared_lock<Word, ReadersFirst>::let_in(bool readers_turn, sched::wake_list
   if (writers_.empty()) let_readers_in(woken);
 }
 
-/// The last under the lock.
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::settle() noexcept {
-  if (readers_.empty() && writers_.empty()) word_.thaw(state_);
-}
-
 /// Without waiting.
-template <class Word, bool ReadersFirst>
-bool shared_lock<Word, ReadersFirst>::look(way how) noexcept {
-  bool in = how == way::shared ? word_.try_enter_shared() : word_.try_enter();
+bool shared_lock::look(way how) noexcept {
+  bool in = try_enter(how);
   if (!in) {
     raw_guard hold(object_.lock);
-    word_.freeze(state_);
+    freeze();
     in = enter(how);
     settle();
   }
@@ -198,20 +172,16 @@ bool shared_lock<Word, ReadersFirst>::look(way how) noexcept {
   return in;
 }
 
-template <class Word, bool ReadersFirst>
-inline sched::claim_token shared_lock<Word, ReadersFirst>::acquire(way how, time_point deadline, bool cancelable,
-                                                                   context_node* extra) {
-  const bool shared = how == way::shared;
-  choice_point(shared ? operation::lock_shared : operation::lock, this);
+inline sched::claim_token shared_lock::acquire(way how, time_point deadline, bool cancelable, context_node* extra) {
+  choice_point(how == way::shared ? operation::lock_shared : operation::lock, this);
   if (cancelable) check_canceled(extra);
-  if (!(shared ? word_.try_enter_shared() : word_.try_enter())) return wait_for_turn(how, deadline, cancelable, extra);
+  if (!try_enter(how)) return wait_for_turn(how, deadline, cancelable, extra);
   see(how);
   return sched::granted;
 }
 
-template <class Word, bool ReadersFirst>
-[[gnu::noinline]] sched::claim_token shared_lock<Word, ReadersFirst>::wait_for_turn(way how, time_point deadline, bool cancelable,
-                                                                                    context_node* extra) {
+[[gnu::noinline]] sched::claim_token shared_lock::wait_for_turn(way how, time_point deadline, bool cancelable,
+                                                            context_node* extra) {
   if (sched::in_forked_child()) sched::refuse_in_forked_child();
   const bool shared = how == way::shared;
   sched::waiter w;
@@ -219,7 +189,7 @@ template <class Word, bool ReadersFirst>
   sched::wait_queue& queue = shared ? readers_ : writers_;
   {
     raw_guard hold(object_.lock);
-    word_.freeze(state_);
+    freeze();
     if (enter(how)) {
       settle();
       see(how);
@@ -238,7 +208,7 @@ template <class Word, bool ReadersFirst>
   {
     raw_guard hold(object_.lock);
     queue.remove(n);
-    word_.freeze(state_);
+    freeze();
     let_in(false, woken);
     settle();
   }
@@ -247,14 +217,13 @@ template <class Word, bool ReadersFirst>
 }
 
 /// stays: as a reader.
-template <class Word, bool ReadersFirst>
-[[gnu::noinline]] void shared_lock<Word, ReadersFirst>::release(way how, bool stays) noexcept {
+[[gnu::noinline]] void shared_lock::release(way how, bool stays) noexcept {
   const bool shared = how == way::shared;
   sched::wake_list woken;
   bool misused = false;
   {
     raw_guard hold(object_.lock);
-    word_.freeze(state_);
+    freeze();
     misused = shared ? state_.readers <= 0 : !state_.writer;
     if (!misused) {
       if (shared) {
@@ -268,68 +237,53 @@ template <class Word, bool ReadersFirst>
     settle();
   }
   woken.wake_all();
-  if (misused) fatal("unlock of a shared mutex that nobody %s (%p): one unlock too many", shared ? "reads" : "writes", static_cast<void*>(this));
+  if (misused) refuse_unlock(shared ? "reads" : "writes", this);
 }
 
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::lock() {
+void shared_lock::lock() {
   static_cast<void>(acquire(way::exclusive, never, false, nullptr));
 }
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::lock(const context& ctx) {
+void shared_lock::lock(const context& ctx) {
   context_node* extra = &node_of(ctx);
   if (acquire(way::exclusive, never, true, extra) != sched::granted) throw_wait_canceled(extra);
 }
-template <class Word, bool ReadersFirst>
-bool shared_lock<Word, ReadersFirst>::try_lock() noexcept {
+bool shared_lock::try_lock() noexcept {
   choice_point(operation::try_lock, this);
   return look(way::exclusive);
 }
-template <class Word, bool ReadersFirst>
-bool shared_lock<Word, ReadersFirst>::try_lock_until(time_point deadline) {
+bool shared_lock::try_lock_until(time_point deadline) {
   return acquire(way::exclusive, deadline, false, nullptr) == sched::granted;
 }
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::unlock() noexcept {
+void shared_lock::unlock() noexcept {
   choice_point(operation::unlock, this);
   hb_release(&writers_);
-  if (!word_.try_leave()) release(way::exclusive, false);
+  if (!try_leave(way::exclusive)) release(way::exclusive, false);
 }
 
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::lock_shared() {
+void shared_lock::lock_shared() {
   static_cast<void>(acquire(way::shared, never, false, nullptr));
 }
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::lock_shared(const context& ctx) {
+void shared_lock::lock_shared(const context& ctx) {
   context_node* extra = &node_of(ctx);
   if (acquire(way::shared, never, true, extra) != sched::granted) throw_wait_canceled(extra);
 }
-template <class Word, bool ReadersFirst>
-bool shared_lock<Word, ReadersFirst>::try_lock_shared() noexcept {
+bool shared_lock::try_lock_shared() noexcept {
   choice_point(operation::try_lock, this);
   return look(way::shared);
 }
-template <class Word, bool ReadersFirst>
-bool shared_lock<Word, ReadersFirst>::try_lock_shared_until(time_point deadline) {
+bool shared_lock::try_lock_shared_until(time_point deadline) {
   return acquire(way::shared, deadline, false, nullptr) == sched::granted;
 }
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::unlock_shared() noexcept {
+void shared_lock::unlock_shared() noexcept {
   choice_point(operation::unlock_shared, this);
   hb_release(&readers_);
-  if (!word_.try_leave_shared()) release(way::shared, false);
+  if (!try_leave(way::shared)) release(way::shared, false);
 }
 
-template <class Word, bool ReadersFirst>
-void shared_lock<Word, ReadersFirst>::unlock_and_lock_shared() noexcept {
+void shared_lock::unlock_and_lock_shared() noexcept {
   choice_point(operation::unlock, this);
   hb_release(&writers_);
   release(way::exclusive, true);
 }
-
-template class shared_lock<shared_word, false>;
-template class shared_lock<shared_word, true>;
-template class shared_lock<striped_shared_word, false>;
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

@@ -68,7 +68,7 @@ TEST_P(condition_variable_test, a_canceled_caller_is_refused_with_the_mutex_stil
 }
 
 TEST_P(condition_variable_test, it_may_be_destroyed_once_all_are_notified) {
-  in_runtime([this] {
+  in_runtime([] {
     for (std::size_t round = scaled(300); round-- > 0;) {
       mutex m;
       auto changed = std::make_unique<condition_variable>();

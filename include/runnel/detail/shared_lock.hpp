@@ -1,4 +1,4 @@
-// The compiled part of the locks for readers and writers: one waiting room, behind different words.
+// The compiled part of the locks for readers and writers.
 #pragma once
 
 #include <runnel/base/annotations.hpp>
@@ -9,57 +9,11 @@
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
-/// Who is in.
-struct shared_state {
-  std::int64_t readers = 0;
-  bool writer = false;
-};
-
-/// Readers and writer in one word.
-class shared_word {
- public:
-  bool try_enter() noexcept;
-  bool try_leave() noexcept;
-  bool try_enter_shared() noexcept;
-  bool try_leave_shared() noexcept;
-  /// From here on all the above refuse. Into s, unless they did so before.
-  void freeze(shared_state& s) noexcept;
-  void thaw(const shared_state& s) noexcept;
-
- private:
-  shim::atomic<std::uint64_t> word_{0};  ///< see shared_lock.cpp
-};
-
-/// Readers in a word for each processor; a writer always freezes them.
-class striped_shared_word {
- public:
-  striped_shared_word();
-  bool try_enter() noexcept { return false; }
-  bool try_leave() noexcept { return false; }
-  bool try_enter_shared() noexcept;
-  bool try_leave_shared() noexcept;
-  void freeze(shared_state& s) noexcept;
-  void thaw(const shared_state& s) noexcept;
-
- private:
-  struct alignas(64) stripe {
-    shim::atomic<std::uint64_t> word{0};
-  };
-  shim::atomic<std::uint64_t>& own() noexcept;
-
-  const std::uint32_t mask_;
-  bool frozen_ = false;  ///< under the lock of the waiting room
-  const std::unique_ptr<stripe[]> stripes_;
-};
-
-/// What shared_mutex and its variants have in common. ReadersFirst: readers do not wait for writers that only wait.
-template <class Word, bool ReadersFirst>
+/// What shared_mutex and its variants have in common.
 class RUNNEL_CAPABILITY("shared_mutex") shared_lock {
  public:
-  shared_lock() = default;
   shared_lock(const shared_lock&) = delete;
   shared_lock& operator=(const shared_lock&) = delete;
-  ~shared_lock();
 
   /// For writing.
   /// - blocks: until nobody else has it
@@ -119,28 +73,47 @@ class RUNNEL_CAPABILITY("shared_mutex") shared_lock {
   /// - threads: any
   void unlock_and_lock_shared() noexcept RUNNEL_NO_THREAD_SAFETY_ANALYSIS;
 
+ protected:
+  /// In turns; readers before writers that only wait; in turns, with readers counted for each processor.
+  enum class kind : std::uint8_t { fair, readers_first, striped };
+  explicit shared_lock(kind k);
+  ~shared_lock();
+
  private:
   enum class way : std::uint8_t { shared, exclusive };
+  /// Who is in.
+  struct state {
+    std::int64_t readers = 0;
+    bool writer = false;
+  };
+  struct alignas(64) stripe {
+    shim::atomic<std::uint64_t> word{0};
+  };
+
+  shim::atomic<std::uint64_t>& own_word() noexcept;
+  bool try_enter(way how) noexcept;
+  bool try_leave(way how) noexcept;
   bool look(way how) noexcept;
   sched::claim_token acquire(way how, time_point deadline, bool cancelable, context_node* extra);
   sched::claim_token wait_for_turn(way how, time_point deadline, bool cancelable, context_node* extra);
   void release(way how, bool stays) noexcept;
-  // Under object_.lock, with the word frozen:
+  // Under object_.lock:
+  void freeze() noexcept;
   bool enter(way how) noexcept;
   void let_in(bool readers_turn, sched::wake_list& woken) noexcept;
   void let_readers_in(sched::wake_list& woken) noexcept;
   void settle() noexcept;
   void see(way how) noexcept;
 
-  Word word_;
+  shim::atomic<std::uint64_t> word_;  ///< see shared_lock.cpp
+  const bool readers_first_;
+  const std::uint32_t stripe_mask_ = 0;
+  const std::unique_ptr<stripe[]> stripes_;  ///< null: word_ counts the readers
   sched::wait_object object_;
   // Under object_.lock.
-  shared_state state_;  ///< while the word is frozen
+  bool frozen_ = false;
+  state state_;  ///< while frozen_
   sched::wait_queue readers_, writers_;
 };
-
-extern template class shared_lock<shared_word, false>;
-extern template class shared_lock<shared_word, true>;
-extern template class shared_lock<striped_shared_word, false>;
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

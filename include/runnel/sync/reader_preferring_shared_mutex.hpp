@@ -9,7 +9,9 @@
 
 namespace runnel::inline RUNNEL_ABI {
 
-class RUNNEL_CAPABILITY("shared_mutex") reader_preferring_shared_mutex
-    : public detail::shared_lock<detail::shared_word, true> {};
+class RUNNEL_CAPABILITY("shared_mutex") reader_preferring_shared_mutex : public detail::shared_lock {
+ public:
+  reader_preferring_shared_mutex() : shared_lock(kind::readers_first) {}
+};
 
 }  // namespace runnel::inline RUNNEL_ABI

@@ -14,7 +14,9 @@
 
 namespace runnel::inline RUNNEL_ABI {
 
-class RUNNEL_CAPABILITY("shared_mutex") scalable_shared_mutex
-    : public detail::shared_lock<detail::striped_shared_word, false> {};
+class RUNNEL_CAPABILITY("shared_mutex") scalable_shared_mutex : public detail::shared_lock {
+ public:
+  scalable_shared_mutex() : shared_lock(kind::striped) {}
+};
 
 }  // namespace runnel::inline RUNNEL_ABI

@@ -21,6 +21,9 @@
 
 namespace runnel::inline RUNNEL_ABI {
 
-class RUNNEL_CAPABILITY("shared_mutex") shared_mutex : public detail::shared_lock<detail::shared_word, false> {};
+class RUNNEL_CAPABILITY("shared_mutex") shared_mutex : public detail::shared_lock {
+ public:
+  shared_mutex() : shared_lock(kind::fair) {}
+};
 
 }  // namespace runnel::inline RUNNEL_ABI
