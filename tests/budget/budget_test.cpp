@@ -53,6 +53,7 @@ constexpr row budgets[] = {
     {"scalable_shared_mutex: lock and unlock for reading", 2, 0, 0, 0},
     {"semaphore: acquire and release", 2, 0, 0, 0},
     {"condition_variable: notify nobody", 0, 0, 0, 0},
+    {"condition_variable: notify and wait, in turns", 7.25, 0, 3.25, 0},
     {"wait_group: add and done", 2, 0, 0, 0},
     {"derive_cancel of the background, cancel", 5, 0, 1, 0},
     {"derive_cancel of a cancelable context, cancel", 7, 0, 1, 0},
