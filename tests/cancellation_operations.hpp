@@ -3,9 +3,13 @@
 
 #include "cancellation_states.hpp"
 
+#include <runnel/sync/scalable_shared_mutex.hpp>
+#include <runnel/sync/shared_mutex.hpp>
+
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -117,6 +121,39 @@ inline const std::vector<operation>& operations() {
                           [](auto& s, auto& ctx) { s.m.lock(ctx); }));
     add(row<locked_mutex>("mutex::lock", [](auto& s) { s.m.lock(); }).ignores());
     add(row<locked_mutex>("mutex::try_lock_for", [](auto& s) { EXPECT_TRUE(s.m.try_lock_for(1h)); }).ignores());
+
+    add(row<awaited_condition>(
+        "condition_variable::wait",
+        [](auto& s) {
+          std::unique_lock lock(s.m);
+          s.changed.wait(lock, [&] { return s.happened; });
+        },
+        [](auto& s, auto& ctx) {
+          std::unique_lock lock(s.m);
+          s.changed.wait(ctx, lock, [&] { return s.happened; });
+        }));
+    add(row<awaited_condition>("condition_variable::wait_for", [](auto& s) {
+      std::unique_lock lock(s.m);
+      EXPECT_TRUE(s.changed.wait_for(lock, 1h, [&] { return s.happened; }));
+    }));
+    const auto add_shared = [&]<class Lock>(const std::string& name, std::type_identity<Lock>) {
+      using reading = locked_shared_mutex<Lock, true>;
+      using writing = locked_shared_mutex<Lock, false>;
+      add(row<reading>(name + "::lock_shared(ctx)", [](auto& s) { s.m.lock_shared(context::background()); },
+                       [](auto& s, auto& ctx) { s.m.lock_shared(ctx); }));
+      add(row<reading>(name + "::lock_shared", [](auto& s) { s.m.lock_shared(); }).ignores());
+      add(row<reading>(name + "::try_lock_shared_for", [](auto& s) { EXPECT_TRUE(s.m.try_lock_shared_for(1h)); }).ignores());
+      add(row<writing>(name + "::lock(ctx)", [](auto& s) { s.m.lock(context::background()); },
+                       [](auto& s, auto& ctx) { s.m.lock(ctx); }));
+      add(row<writing>(name + "::lock", [](auto& s) { s.m.lock(); }).ignores());
+      add(row<writing>(name + "::try_lock_for", [](auto& s) { EXPECT_TRUE(s.m.try_lock_for(1h)); }).ignores());
+    };
+    add_shared("shared_mutex", std::type_identity<shared_mutex>());
+    add_shared("scalable_shared_mutex", std::type_identity<scalable_shared_mutex>());
+    add(row<empty_semaphore>("semaphore::acquire", [](auto& s) { s.s.acquire(2); },
+                             [](auto& s, auto& ctx) { s.s.acquire(ctx, 2); }));
+    add(row<empty_semaphore>("semaphore::try_acquire_for", [](auto& s) { EXPECT_TRUE(s.s.try_acquire_for(1h, 2)); }));
+    add(row<empty_semaphore>("select, acquiring", [](auto& s) { select(on_acquire(s.s, 2)); }));
 
     add(row<empty_pipe>("wait_readable", [](auto& s) { wait_readable(s.ends[0]); },
                         [](auto& s, auto& ctx) { wait_readable(ctx, s.ends[0]); }));

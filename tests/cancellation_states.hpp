@@ -315,6 +315,44 @@ struct locked_mutex : state {
   mutex m;
 };
 
+struct awaited_condition : state {
+  void unblock(const std::atomic<bool>&) override {
+    {
+      const std::scoped_lock lock(m);
+      happened = true;
+    }
+    changed.notify_all();
+  }
+  void check(bool) override {
+    EXPECT_TRUE(m.try_lock()) << name;
+    m.unlock();
+  }
+  mutex m;
+  condition_variable changed;
+  bool happened = false;
+};
+
+template <class Lock, bool Reading>
+struct locked_shared_mutex : state {
+  locked_shared_mutex() { m.lock(); }
+  void unblock(const std::atomic<bool>&) override { m.unlock(); }
+  void check(bool locked) override {
+    EXPECT_EQ(m.try_lock(), !locked) << name;
+    if (locked && Reading) {
+      m.unlock_shared();
+    } else {
+      m.unlock();
+    }
+  }
+  Lock m;
+};
+
+struct empty_semaphore : state {
+  void unblock(const std::atomic<bool>&) override { s.release(2); }
+  void check(bool acquired) override { EXPECT_EQ(s.try_acquire(2), !acquired) << name; }
+  semaphore s{0};
+};
+
 // ---- the outside world -----------------------------------------------------------------------------------------
 
 struct empty_pipe : state {

@@ -47,6 +47,11 @@ if(RUNNEL_CHECKED)
   list(APPEND compile_command -DRUNNEL_CHECKED=1)
 endif()
 file(GLOB sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} negative_compile/*.cpp)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  list(APPEND compile_command -Wthread-safety)
+else()
+  list(FILTER sources EXCLUDE REGEX "thread_safety_")  # an analysis of clang
+endif()
 foreach(source IN LISTS sources)
   string(REGEX REPLACE "\\.cpp$" "" name ${source})
   add_test(NAME ${name}

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <runnel/channel.hpp>
+#include <runnel/detail/acquire_case.hpp>
 #include <runnel/detail/select_core.hpp>
 #include <runnel/go.hpp>
 
@@ -155,6 +156,17 @@ class join_case final : public join_case_core, public conditional_case<join_case
 };
 
 template <class Handler>
+class acquire_case final : public acquire_case_core, public conditional_case<acquire_case<Handler>> {
+ public:
+  acquire_case(semaphore& s, std::ptrdiff_t n, Handler&& h) : acquire_case_core(s, n), handler_(std::forward<Handler>(h)) {}
+  select_case* prepare() noexcept { return this; }
+  void handle() { handler_(); }
+
+ private:
+  Handler handler_;
+};
+
+template <class Handler>
 class readiness_case final : public readiness_case_core, public conditional_case<readiness_case<Handler>> {
  public:
   readiness_case(int fd, sched::readiness what, Handler&& h)
@@ -259,6 +271,15 @@ auto on_timeout(duration limit, F&& f = {}) {
 template <class R, class F = detail::no_handler>
 auto on_join(const task<R>& t, F&& f = {}) {
   return detail::join_case<std::decay_t<F>>(t.core_pointer(), std::decay_t<F>(std::forward<F>(f)));
+}
+/// Acquires n permits of s when they are free and nobody waits who came before: permit::adopt(s, n) takes them over.
+template <std::invocable F = detail::no_handler>
+auto on_acquire(semaphore& s, std::ptrdiff_t n = 1, F&& f = {}) {
+  return detail::acquire_case<std::decay_t<F>>(s, n, std::decay_t<F>(std::forward<F>(f)));
+}
+template <std::invocable F>
+auto on_acquire(semaphore& s, F&& f) {
+  return on_acquire(s, 1, std::forward<F>(f));
 }
 /// Ready when fd can be read (or written) without blocking, or has an error.
 template <class F = detail::no_handler>

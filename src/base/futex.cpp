@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
 #include <climits>
 
@@ -57,12 +58,22 @@ void count_kernel_wake() noexcept {
   wakes.fetch_add(1, shim::order::relaxed);  // relaxed: a statistic
 }
 
-void give_way(const shim::atomic<std::uint32_t>& word, std::uint32_t expected, int times) noexcept {
+namespace {
+void give_way(const void* word, std::uint32_t expected, int times) noexcept {
   if (times < yields) {
     sched_yield();
   } else {
-    futex(word.address(), FUTEX_WAIT, expected, &nap);
+    futex(word, FUTEX_WAIT, expected, &nap);
   }
+}
+}  // namespace
+
+void give_way(const shim::atomic<std::uint32_t>& word, std::uint32_t expected, int times) noexcept {
+  give_way(word.address(), expected, times);
+}
+void give_way(const shim::atomic<std::uint64_t>& word, std::uint64_t expected, int times) noexcept {
+  static_assert(std::endian::native == std::endian::little);
+  give_way(word.address(), static_cast<std::uint32_t>(expected), times);
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

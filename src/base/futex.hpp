@@ -18,6 +18,8 @@ void futex_wake(const shim::atomic<std::uint32_t>& word, int count) noexcept;
 /// For who waits for a moment until the word changes, and is woken by nobody: offers the processor or, after some `times`,
 /// sleeps for 100 µs while the word holds `expected`.
 void give_way(const shim::atomic<std::uint32_t>& word, std::uint32_t expected, int times) noexcept;
+/// The same for a larger word: sleeps while its low half is as expected.
+void give_way(const shim::atomic<std::uint64_t>& word, std::uint64_t expected, int times) noexcept;
 
 /// Wake-ups that were asked of the kernel since the process started: futex wakes and poller kicks.
 std::uint64_t kernel_wakes() noexcept;

@@ -4,6 +4,7 @@
 #include "sched/world.hpp"
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/left_waiters.hpp>
 
 #include <unistd.h>
 
@@ -60,12 +61,16 @@ std::string describe_fibers(const char* heading, const world* of) {
   return s;
 }
 
-std::string describe_caller() {
-  const agent& a = this_agent();
+namespace {
+std::string describe(const agent& a) {
   if (!a.is_fiber) return "a thread outside the runtime";
   const fiber_label::text who = static_cast<const fiber&>(a).label.read();
   return name_of(who) + site_of(who);
 }
+}  // namespace
+
+std::string describe_caller() { return describe(this_agent()); }
+std::string describe(const waiter& w) { return describe(w.who()); }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched
 

@@ -84,7 +84,8 @@ const char* to_string(wait_reason r) noexcept {
   static constexpr const char* names[] = {
       "nothing", "channel send", "channel receive", "select", "sleep", "join of a task", "tasks of a group",
       "a group's slot", "wait group", "mutex", "blocking call", "readable descriptor", "writable descriptor",
-      "the root fiber", "the end of an after_func", "a bubble"};
+      "the root fiber", "the end of an after_func", "a bubble",
+      "condition variable", "semaphore", "shared mutex, shared", "shared mutex, exclusive"};
   return names[static_cast<std::size_t>(r)];
 }
 
@@ -196,9 +197,40 @@ wait_node* wait_queue::claim_front_as(claim_token token) noexcept {
   }
   return nullptr;
 }
+wait_node* wait_queue::try_claim_front() noexcept {
+  wait_node* n = pop_front();
+  return n->owner->try_claim(n->token) ? n : nullptr;
+}
 wait_node* wait_queue::hold_front() noexcept {
   while (wait_node* n = pop_front()) {
     if (n->owner->try_hold()) return n;
+  }
+  return nullptr;
+}
+
+void wait_ring::push_back(wait_node& n) noexcept {
+  if (first_) {
+    n.prev = first_->prev;
+    n.next = first_;
+    n.prev->next = n.next->prev = &n;
+  } else {
+    first_ = &n;
+    n.prev = n.next = &n;
+  }
+  count_node(+1);
+}
+void wait_ring::remove(wait_node& n) noexcept {
+  if (!n.linked()) return;
+  if (first_ == &n) first_ = n.next == &n ? nullptr : static_cast<wait_node*>(n.next);
+  n.prev->next = n.next;
+  n.next->prev = n.prev;
+  n.prev = n.next = nullptr;
+  count_node(-1);
+}
+wait_node* wait_ring::claim_front_as(claim_token token) noexcept {
+  while (wait_node* n = first_) {
+    remove(*n);
+    if (n->owner->try_claim(token)) return n;
   }
   return nullptr;
 }

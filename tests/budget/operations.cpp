@@ -5,8 +5,11 @@
 #include "operations.hpp"
 
 #include <runnel/runnel.hpp>
+#include <runnel/sync/scalable_shared_mutex.hpp>
+#include <runnel/sync/shared_mutex.hpp>
 
 #include <chrono>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -200,6 +203,55 @@ measured mutex_pair() {
     m.unlock();
   });
 }
+template <class Lock>
+measured read_pair() {
+  Lock m;
+  return repeat([&] {
+    m.lock_shared();
+    m.unlock_shared();
+  });
+}
+measured write_pair() {
+  runnel::shared_mutex m;
+  return repeat([&] {
+    m.lock();
+    m.unlock();
+  });
+}
+measured semaphore_pair() {
+  runnel::semaphore s(2);
+  return repeat([&] {
+    s.acquire();
+    s.release();
+  });
+}
+measured notify_nobody() {
+  runnel::condition_variable c;
+  return repeat([&] { c.notify_one(); });
+}
+/// Two take turns; per turn.
+measured take_turns() {
+  runnel::mutex m;
+  runnel::condition_variable changed;
+  bool mine = true, over = false;
+  const auto turn = [&](std::unique_lock<runnel::mutex>& lock, bool me) {
+    mine = !me;
+    changed.notify_one();
+    changed.wait(lock, [&] { return mine == me; });
+  };
+  const auto partner = runnel::go([&] {
+    std::unique_lock lock(m);
+    changed.wait(lock, [&] { return !mine; });
+    while (!over) turn(lock, false);
+    mine = true;
+    changed.notify_one();
+  });
+  std::unique_lock lock(m);
+  const measured r = of_each(2, repeat([&] { turn(lock, true); }));
+  over = true;
+  turn(lock, true);
+  return r;
+}
 measured wait_group_pair() {
   runnel::wait_group g;
   return repeat([&] {
@@ -260,6 +312,12 @@ constexpr operation all[] = {
     {"task of a group, 1,000 at a time", [] { return group_tasks({}); }},
     {"task of a group with a limit of 16", [] { return group_tasks({.limit = 16}); }},
     {"mutex: lock and unlock", &mutex_pair},
+    {"shared_mutex: lock and unlock for reading", &read_pair<runnel::shared_mutex>},
+    {"shared_mutex: lock and unlock for writing", &write_pair},
+    {"scalable_shared_mutex: lock and unlock for reading", &read_pair<runnel::scalable_shared_mutex>},
+    {"semaphore: acquire and release", &semaphore_pair},
+    {"condition_variable: notify nobody", &notify_nobody},
+    {"condition_variable: notify and wait, in turns", &take_turns},
     {"wait_group: add and done", &wait_group_pair},
     {"derive_cancel of the background, cancel", &derive_from_background},
     {"derive_cancel of a cancelable context, cancel", &derive_child},

@@ -2,9 +2,11 @@
 #include "support/fixture.hpp"
 
 #include <runnel/fd.hpp>
+#include <runnel/sync/shared_mutex.hpp>
 
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -85,6 +87,11 @@ TEST_P(context_wait_conformance, context_22_every_blocked_operation_is_canceled_
     locked.lock();
     wait_group counting;
     counting.add();
+    shared_mutex shared;
+    shared.lock();
+    semaphore none(0);
+    mutex free;
+    condition_variable never_notified;
     channel<unit> end_of_task;
     auto running = go([end_of_task] { end_of_task.receive(); });
 
@@ -93,6 +100,13 @@ TEST_P(context_wait_conformance, context_22_every_blocked_operation_is_canceled_
         [&](const context&) { empty.receive(); },
         [&](const context&) { select(on_receive(empty), on_send(full, 3)); },
         [&](const context& c) { locked.lock(c); },
+        [&](const context& c) { shared.lock(c); },
+        [&](const context& c) { shared.lock_shared(c); },
+        [&](const context&) { none.acquire(); },
+        [&](const context&) {
+          std::unique_lock lock(free);
+          never_notified.wait(lock);
+        },
         [&](const context&) { counting.wait(); },
         [&](const context&) { running.join(); },
         [&](const context&) { sleep_for(1h); },
@@ -123,6 +137,12 @@ TEST_P(context_wait_conformance, context_22_every_blocked_operation_is_canceled_
     locked.unlock();
     EXPECT_TRUE(locked.try_lock());
     locked.unlock();
+    shared.unlock();
+    EXPECT_TRUE(shared.try_lock());
+    shared.unlock();
+    EXPECT_FALSE(none.try_acquire());
+    EXPECT_TRUE(free.try_lock());
+    free.unlock();
     counting.done();
     counting.wait();
     end_of_task.send({});

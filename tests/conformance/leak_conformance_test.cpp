@@ -2,11 +2,13 @@
 #include "support/fixture.hpp"
 
 #include <runnel/sync/mutex.hpp>
+#include <runnel/sync/shared_mutex.hpp>
 #include <runnel/sync/wait_group.hpp>
 #include <runnel/testing/leak_check.hpp>
 #include <runnel/time.hpp>
 
 #include <atomic>
+#include <mutex>
 #include <string>
 
 namespace runnel::test {
@@ -171,6 +173,40 @@ TEST_P(leak_conformance, leak_06_canceled_operations_leave_no_waiter) {
         given_up / 16, &start);
     held.unlock();
     counting.done();
+  });
+}
+
+TEST_P(leak_conformance, leak_06_locks_that_are_given_up_leave_no_waiter) {
+  in_runtime([this] {
+    until_waiting(0);
+    mutex m;
+    condition_variable never_notified;
+    semaphore none(0);
+    shared_mutex held;
+    held.lock();
+    give_up_often(
+        [&](std::size_t i) {
+          const auto limit = std::chrono::nanoseconds(i % 3 * 500);
+          const auto limited = derive_timeout(context::current(), limit);
+          std::unique_lock lock(m, std::defer_lock);
+          switch (i % 8) {
+            case 0: EXPECT_FALSE(none.try_acquire_for(limit)); break;
+            case 1: EXPECT_THROW(none.acquire(limited.ctx), deadline_exceeded); break;
+            case 2: EXPECT_FALSE(held.try_lock_for(limit)); break;
+            case 3: EXPECT_FALSE(held.try_lock_shared_for(limit)); break;
+            case 4: EXPECT_THROW(held.lock(limited.ctx), deadline_exceeded); break;
+            case 5: EXPECT_THROW(held.lock_shared(limited.ctx), deadline_exceeded); break;
+            case 6:
+              lock.lock();
+              EXPECT_EQ(never_notified.wait_for(lock, limit), std::cv_status::timeout);
+              break;
+            default:
+              lock.lock();
+              EXPECT_THROW(never_notified.wait(limited.ctx, lock), deadline_exceeded);
+          }
+        },
+        given_up / 16, &start);
+    held.unlock();
   });
 }
 

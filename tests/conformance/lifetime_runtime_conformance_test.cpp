@@ -3,6 +3,7 @@
 
 #include <runnel/fiber_local.hpp>
 #include <runnel/sync/mutex.hpp>
+#include <runnel/sync/shared_mutex.hpp>
 #include <runnel/sync/wait_group.hpp>
 #include <runnel/time.hpp>
 
@@ -11,6 +12,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <shared_mutex>
 #include <stdexcept>
 #include <string>
 
@@ -255,6 +258,56 @@ TEST_P(lifetime_conformance_on_fibers, lifetime_16_threads_and_fibers_share_lock
     EXPECT_EQ(thread_too, under_lock);
     EXPECT_EQ(overlaps, 0);
     for (auto& t : threads) t.join();
+  });
+}
+
+TEST_P(lifetime_conformance_on_fibers, lifetime_16_threads_and_fibers_share_every_kind_of_lock) {
+  in_runtime([] {
+    const std::size_t rounds = scaled(4'000);
+    shared_mutex m;
+    semaphore slots(3);
+    mutex turn;
+    condition_variable changed;
+    wait_group all;
+    long written = 0;
+    std::size_t steps = 0;
+    std::atomic<int> in{0};
+    auto work = [&](std::size_t n) {
+      for (std::size_t i = 0; i < rounds; ++i) {
+        const permit p(slots);
+        EXPECT_LE(++in, 3);
+        if (i % 4 == 0) {
+          const std::unique_lock lock(m);
+          ++written;
+        } else {
+          const std::shared_lock lock(m);
+          EXPECT_GE(written, 0);
+        }
+        --in;
+      }
+      for (std::size_t i = 0; i < scaled(200); ++i) {  // one after the other, in a ring
+        std::unique_lock lock(turn);
+        changed.wait(lock, [&] { return steps % 8 == n; });
+        ++steps;
+        changed.notify_all();
+      }
+      all.done();
+    };
+    all.add(8);
+    std::vector<std::thread> threads;
+    std::vector<task<void>> fibers;
+    for (std::size_t n = 0; n < 8; ++n) {
+      if (n % 2) {
+        threads.emplace_back([&, n] { work(n); });
+      } else {
+        fibers.push_back(go([&, n] { work(n); }));
+      }
+    }
+    all.wait();
+    for (auto& f : fibers) f.get();
+    for (auto& t : threads) t.join();
+    EXPECT_EQ(written, static_cast<long>(8 * ((rounds + 3) / 4)));
+    EXPECT_EQ(steps, 8 * scaled(200));
   });
 }
 

@@ -93,6 +93,48 @@ TEST(mutex, who_gives_up_leaves_the_lock_to_the_others) {
   EXPECT_EQ(outcomes, 3);
 }
 
+TEST(mutex, who_gives_up_meets_newcomers_and_those_who_wait_on) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{2, 1}, [&] {
+    around::world w;
+    runnel::mutex m;
+    int shared = 0, got = 0;
+    model::thread hasty([&] {
+      if (!m.try_lock_until(soon)) return;
+      ++shared;
+      ++got;
+      m.unlock();
+    });
+    model::thread patient([&] {
+      m.lock();
+      ++shared;
+      m.unlock();
+    });
+    m.lock();
+    ++shared;
+    m.unlock();
+    hasty.join(), patient.join();
+    check(shared == 2 + got, "an update was lost");
+    check(m.try_lock(), "it is free in the end");
+    m.unlock();
+    outcomes |= 1 << got;
+  }));
+  EXPECT_EQ(outcomes, 3);
+}
+
+TEST(mutex, who_locked_it_last_may_destroy_it) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    auto m = std::make_unique<runnel::mutex>();
+    m->lock();
+    model::thread other([one = m.get()] { one->unlock(); });
+    m->lock();
+    m->unlock();
+    m.reset();  // the other may still be inside unlock()
+    other.join();
+  }));
+}
+
 TEST(wait_group, wait_returns_behind_the_last_done) {
   expect_passes(explore(bounds{3, 2}, [] {
     around::world w;

@@ -14,6 +14,7 @@ namespace runnel::inline RUNNEL_ABI::sched {
 enum class operation : std::uint8_t {
   start, join, look, cancel, yield, sleep, send, receive, close, select, lock, try_lock, unlock, add, wait, arm, stop,
   load, store, exchange, read, write,
+  notify, acquire, release, lock_shared, unlock_shared,
 };
 
 // Only in the build for exploration.

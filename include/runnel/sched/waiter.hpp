@@ -49,6 +49,7 @@ enum class wait_reason : std::uint8_t {
   none, channel_send, channel_receive, select, sleep, task_join, group_wait, group_slot, wait_group,
   mutex_lock, blocking_call, fd_readable, fd_writable, root_join, after_func_stop,
   bubble,
+  condition, semaphore, shared_lock, exclusive_lock,
 };
 const char* to_string(wait_reason) noexcept;
 
@@ -83,6 +84,8 @@ class waiter {
   void may_be_ended_by(const wait_object& o) noexcept;
   /// This wait may be ended from outside every bubble: by the kernel, by a thread of the pool.
   void may_be_ended_from_outside() noexcept { outside_ = true; }
+  /// Who waits, for reports.
+  const agent& who() const noexcept { return *target_; }
 
  private:
   bool try_change(std::uint32_t to) noexcept;
@@ -117,9 +120,21 @@ class wait_queue {
   wait_node* claim_front() noexcept;
   /// The same with a token of the caller's choice.
   wait_node* claim_front_as(claim_token token) noexcept;
+  /// Claims the first that can be claimed, as long as `wanted(node)` says so of each that comes to the front.
+  template <class Wanted>
+  wait_node* claim_front_if(Wanted wanted) noexcept {
+    for (wait_node* n = front(); n && wanted(*n); n = front()) {
+      if (wait_node* claimed = try_claim_front()) return claimed;
+    }
+    return nullptr;
+  }
   /// The same, but holds it: the caller commits or reverts.
   wait_node* hold_front() noexcept;
   wait_node* front() noexcept { return list_.front(); }
+  template <class F>
+  void for_each(F f) {
+    list_.for_each(f);
+  }
 
   /// Without the lock: whether anybody waited a moment ago.
   bool seems_empty() const noexcept {
@@ -128,10 +143,38 @@ class wait_queue {
 
  private:
   wait_node* pop_front() noexcept;
+  wait_node* try_claim_front() noexcept;
   void linked(std::int64_t change) noexcept;
 
   detail::intrusive_list<wait_node, wait_tag> list_;
   shim::atomic<bool> any_{false};
+};
+
+/// The same in one pointer, for an object that has room for no more: the first node, in a ring.
+class wait_ring {
+ public:
+  explicit wait_ring(wait_node* first) noexcept : first_(first) {}
+  wait_node* first() const noexcept { return first_; }
+  void push_back(wait_node& n) noexcept;
+  void push_front(wait_node& n) noexcept {
+    push_back(n);
+    first_ = &n;
+  }
+  /// Unlinks n where it is still linked.
+  void remove(wait_node& n) noexcept;
+  wait_node* claim_front_as(claim_token token) noexcept;
+  template <class F>
+  void for_each(F f) {
+    if (!first_) return;
+    wait_node* n = first_;
+    do {
+      f(*n);
+      n = static_cast<wait_node*>(n->next);
+    } while (n != first_);
+  }
+
+ private:
+  wait_node* first_;
 };
 
 /// Claimed waiters, woken in order once the locks are released.

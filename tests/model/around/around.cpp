@@ -14,6 +14,8 @@
 #include <runnel/base/assert.hpp>
 #include <runnel/base/random.hpp>
 #include <runnel/detail/task_core.hpp>
+#include <runnel/sched/left_waiters.hpp>
+#include <runnel/sched/slot.hpp>
 
 #include <cxxabi.h>
 #include <sys/epoll.h>
@@ -340,6 +342,9 @@ signal_stack::signal_stack() noexcept { memory_ = nullptr; }
 signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
 std::string describe_caller() { return "a thread"; }
+std::string describe(const waiter&) { return "a thread"; }
+std::uint32_t slots() noexcept { return 2; }
+std::uint32_t slot_of_caller() noexcept { return model::thread_number(); }
 
 }  // namespace sched
 }  // namespace runnel::inline RUNNEL_ABI

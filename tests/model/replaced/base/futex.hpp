@@ -19,6 +19,10 @@ inline void give_way(const shim::atomic<std::uint32_t>&, std::uint32_t, int,
                      model::detail::site at = model::detail::site::here()) noexcept {
   model::detail::pause(at);
 }
+inline void give_way(const shim::atomic<std::uint64_t>&, std::uint64_t, int,
+                     model::detail::site at = model::detail::site::here()) noexcept {
+  model::detail::pause(at);
+}
 inline void count_kernel_wake() noexcept {}
 
 }  // namespace runnel::inline RUNNEL_ABI::detail
