@@ -84,7 +84,8 @@ const char* to_string(wait_reason r) noexcept {
   static constexpr const char* names[] = {
       "nothing", "channel send", "channel receive", "select", "sleep", "join of a task", "tasks of a group",
       "a group's slot", "wait group", "mutex", "blocking call", "readable descriptor", "writable descriptor",
-      "the root fiber", "the end of an after_func", "a bubble"};
+      "the root fiber", "the end of an after_func", "a bubble", "once", "lazy", "latch", "barrier", "event",
+      "a map's element that another makes"};
   return names[static_cast<std::size_t>(r)];
 }
 
