@@ -1,9 +1,10 @@
-// As cancellation_states.hpp: latch, barrier, events, once and lazy.
+// As cancellation_states.hpp: latch, barrier, events, once, lazy, and a map's creations.
 #pragma once
 
 #include "cancellation_states.hpp"
 
 #include <runnel/sync/barrier.hpp>
+#include <runnel/sync/concurrent_map.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/sync/latch.hpp>
 #include <runnel/sync/lazy.hpp>
@@ -56,6 +57,26 @@ struct running_lazy : state {
   }};
   int got = 0;
   task<void> runner = go([this] { l.get(); });
+};
+
+struct awaited_creation : state {
+  static constexpr std::size_t others = 1;
+  awaited_creation() { begun.receive(); }
+  void unblock(const std::atomic<bool>&) override { gate.close(); }
+  void check(bool taken) override {
+    maker.join();
+    EXPECT_EQ(taken ? std::optional(got) : m.find(1), 7) << name;
+  }
+  channel<unit> begun, gate;
+  concurrent_map<int, int> m;
+  int got = 0;
+  task<void> maker = go([this] {
+    m.get_or_create(1, [this] {
+      begun.close();
+      gate.receive();
+      return 7;
+    });
+  });
 };
 
 struct running_once : state {

@@ -125,6 +125,8 @@ inline const std::vector<operation>& operations() {
                              [](auto& s, auto& ctx) { s.b.arrive_and_wait(ctx); }));
     add(row<waiting_barrier>("barrier::arrive_and_wait_for", [](auto& s) { EXPECT_TRUE(s.b.arrive_and_wait_for(1h)); }));
     add(row<running_lazy>("lazy::get", [](auto& s) { s.got = s.l.get(); }).looks_late());
+    add(row<awaited_creation>("concurrent_map::get_or_create", [](auto& s) { s.got = s.m.get_or_create(1, [] { return 0; }); })
+            .looks_late());
     add(row<running_once>("once::call", [](auto& s) { s.o.call([] {}); }).ignores());
 
     add(row<locked_mutex>("mutex::lock(ctx)", [](auto& s) { s.m.lock(context::background()); },

@@ -6,6 +6,7 @@
 #include "sched/world.hpp"
 
 #include <runnel/base/random.hpp>
+#include <runnel/sched/stripe.hpp>
 
 #include <pthread.h>
 
@@ -87,6 +88,13 @@ agent& this_agent() {
     if (fiber* f = current_worker->running()) return *f;
   }
   return current_thread ? *current_thread : new_thread_agent();
+}
+
+unsigned stripe_of_caller() noexcept {
+  asm volatile("");
+  if (current_worker) return current_worker->index();
+  const auto place = reinterpret_cast<std::uintptr_t>(&current_worker);  // of the thread's block: pages apart
+  return static_cast<unsigned>((place * 0x9E3779B97F4A7C15ull) >> 40);
 }
 
 world* this_world() noexcept {
