@@ -5,7 +5,6 @@
 #include "operations.hpp"
 
 #include <runnel/runnel.hpp>
-#include <runnel/sync/atomic_snapshot.hpp>
 #include <runnel/sync/concurrent_map.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/sync/latch.hpp>
@@ -222,11 +221,6 @@ measured count_striped() {
   return repeat([&] { c.add(); });
 }
 
-measured load_snapshot() {
-  const runnel::atomic_snapshot<int> s(1);
-  return repeat([&] { s.load(); });
-}
-
 measured pool_round() {
   runnel::pool<int> p;
   return repeat([&] { p.get().give_back(); });
@@ -297,7 +291,6 @@ constexpr operation all[] = {
     {"latch: count down and wait", &latch_pair},
     {"event: set, wait and reset", &event_round},
     {"striped_counter::add", &count_striped},
-    {"atomic_snapshot::load", &load_snapshot},
     {"pool: get and give back", &pool_round},
     {"concurrent_map::find", &map_find},
     {"concurrent_map: insert and erase", &map_insert_erase},

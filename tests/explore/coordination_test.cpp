@@ -8,11 +8,19 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 
 namespace runnel::test {
 namespace {
+
+/// Under sanitizers fewer.
+std::size_t scaled(std::size_t n) {
+  const char* text = std::getenv("RUNNEL_TEST_SCALE");
+  const std::size_t scale = text ? std::strtoul(text, nullptr, 10) : 1;
+  return scale > 1 ? n / scale : n;
+}
 
 void require(bool condition, const char* what) {
   if (!condition) throw std::runtime_error(what);
@@ -20,7 +28,7 @@ void require(bool condition, const char* what) {
 
 template <class F>
 void holds_in(std::size_t schedules, F body) {
-  const auto r = explore({.schedules = schedules}, body);
+  const auto r = explore({.schedules = scaled(schedules)}, body);
   EXPECT_FALSE(r.failed) << r.trace;
 }
 

@@ -10,11 +10,20 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <stdexcept>
 #include <vector>
 
 namespace runnel::test {
 namespace {
+
+/// Under sanitizers fewer.
+std::size_t scaled(std::size_t n) {
+  const char* text = std::getenv("RUNNEL_TEST_SCALE");
+  const std::size_t scale = text ? std::strtoul(text, nullptr, 10) : 1;
+  return scale > 1 ? n / scale : n;
+}
 
 void require(bool condition, const char* what) {
   if (!condition) throw std::runtime_error(what);
@@ -22,14 +31,14 @@ void require(bool condition, const char* what) {
 
 template <class F>
 void holds_in(std::size_t schedules, F body) {
-  const auto r = explore({.schedules = schedules}, body);
+  const auto r = explore({.schedules = scaled(schedules)}, body);
   EXPECT_FALSE(r.failed) << r.trace;
 }
 
 TEST(explored_shared_data, every_history_of_a_map_could_be_a_sequential_one) {
   holds_in(2'000, [] {
     concurrent_map<int, int> m;
-    std::uint64_t clock = 0;  // one runs at a time
+    std::atomic<std::uint64_t> clock{0};
     std::vector<std::vector<history::event>> lanes;
     const auto draw = [](std::uint32_t bound) { return static_cast<std::uint32_t>(testing::choose(bound)); };
     for (int n = 0; n < 3; ++n) lanes.push_back(history::random_events(4, 1, 100 * n, draw));
@@ -53,7 +62,7 @@ TEST(explored_shared_data, one_creates_and_a_failed_or_canceled_creation_is_trie
   holds_in(3'000, [] {
     concurrent_map<int, int> m;
     auto c = derive_cancel(context::current());
-    int created = 0, inside = 0;
+    std::atomic<int> created{0}, inside{0};
     with_task_group([&](task_group& g) {
       for (int n = 0; n < 3; ++n)
         g.go([&, n] {
@@ -62,7 +71,7 @@ TEST(explored_shared_data, one_creates_and_a_failed_or_canceled_creation_is_trie
             require(m.get_or_create(1, [&] {
               require(inside++ == 0, "two create");
               struct leaves {
-                int& count;
+                std::atomic<int>& count;
                 ~leaves() { --count; }
               } at_end{inside};
               yield();
