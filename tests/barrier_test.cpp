@@ -44,7 +44,7 @@ TEST_P(barrier_laws, none_begins_a_phase_before_all_have_ended_the_last) {
 }
 
 TEST_P(barrier_laws, a_token_is_waited_for_later_and_again) {
-  in_runtime([this] {
+  in_runtime([] {
     barrier b(2);
     auto mine = b.arrive();
     EXPECT_FALSE(b.wait_for(std::move(mine), 1us));
@@ -63,7 +63,7 @@ TEST_P(barrier_laws, a_token_is_waited_for_later_and_again) {
 }
 
 TEST_P(barrier_laws, who_drops_out_is_not_waited_for_again) {
-  in_runtime([this] {
+  in_runtime([] {
     int phases = 0;
     const auto complete = [&]() noexcept { ++phases; };
     barrier<decltype(complete)> b(2, complete);

@@ -38,7 +38,7 @@ TEST_P(guarded_laws, changes_exclude_each_other) {
 
 TEST_P(guarded_laws, a_const_one_gives_a_const_value) {
   in_runtime([] {
-    const guarded<std::vector<int>> g(std::in_place, 3, 7);
+    const guarded<std::vector<int>> g(std::in_place, 3u, 7);
     const auto held = g.lock();
     static_assert(std::is_same_v<decltype(*held), const std::vector<int>&>);
     EXPECT_EQ(held->size(), 3u);

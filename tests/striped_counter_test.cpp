@@ -50,7 +50,7 @@ TEST_P(striped_counter_laws, it_wraps_instead_of_overflowing) {
 TEST(cache_padded, neighbours_share_no_line_and_the_value_is_made_in_place) {
   std::array<cache_padded<char>, 2> two;
   EXPECT_GE(reinterpret_cast<std::uintptr_t>(&*two[1]) - reinterpret_cast<std::uintptr_t>(&*two[0]), 128u);
-  cache_padded<std::string> s(std::in_place, 3, 'x');
+  cache_padded<std::string> s(std::in_place, 3u, 'x');
   EXPECT_EQ(*s, "xxx");
   EXPECT_EQ(s->size(), 3u);
   const cache_padded<int> seven(7);

@@ -42,7 +42,7 @@ TEST_P(pool_conformance, pool_01_an_empty_one_gives_nothing_and_each_that_was_pu
 }
 
 TEST_P(pool_conformance, pool_01_neighbour_get_makes_one_where_there_is_none_and_uses_it_again) {
-  in_runtime([this] {
+  in_runtime([] {
     std::atomic<int> made{0};
     pool<int> p([&] { return ++made; });
     {

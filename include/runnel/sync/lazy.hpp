@@ -81,9 +81,9 @@ class lazy {
         content_.template emplace<function_at>(std::move(function));
         throw;
       }
-      content_.template emplace<failure_at>(std::current_exception());
+      content_.template emplace<failure_at>(failure{std::current_exception()});
     } catch (...) {
-      content_.template emplace<failure_at>(std::current_exception());
+      content_.template emplace<failure_at>(failure{std::current_exception()});
     }
     function.reset();  // its captures end before anybody has the value
     run.succeeded();
