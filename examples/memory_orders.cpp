@@ -1,4 +1,5 @@
 // Memory orders in practice: five small programs, each wrong and right, and what exploration says. Linked with runnel::explore.
+// Its wrong programs race, and ThreadSanitizer would say so before exploration does.
 #include <runnel/atomic.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/sync/atomic_snapshot.hpp>
