@@ -11,6 +11,7 @@
 
 #include <runnel/sync/mutex.hpp>
 
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -25,6 +26,7 @@ namespace runnel::inline RUNNEL_ABI::detail {
 struct map_link {
   map_link* prev = this;
   map_link* next = this;
+  std::uint32_t pins = 0;  ///< cursors that stand here
   bool is_entry = false;
 
   void insert_after(map_link& place) noexcept {
@@ -42,16 +44,23 @@ struct map_link {
 };
 
 template <class K, class V>
-struct map_entry : map_link {
-  template <class Q, class... A>
-  map_entry(std::size_t h, Q&& k, A&&... v) : key(std::forward<Q>(k)), value(std::forward<A>(v)...), hash(h) {
-    is_entry = true;
-  }
+struct map_entry;
+
+/// What a look-up reads: in front, on one cache line if it is small.
+template <class K, class V>
+struct map_content {
+  map_entry<K, V>* chain = nullptr;
+  const std::uint64_t hash;
   const K key;
   V value;
-  const std::size_t hash;
-  map_entry* chain = nullptr;
-  std::size_t pins = 0;
+};
+
+template <class K, class V>
+struct map_entry : map_content<K, V>, map_link {
+  template <class Q>
+  map_entry(std::uint64_t h, Q&& k, V&& v) : map_content<K, V>{nullptr, h, K(std::forward<Q>(k)), std::move(v)} {
+    is_entry = true;
+  }
 };
 
 template <class K, class V>
@@ -78,7 +87,7 @@ class map_shard {
   }
 
   template <class Q, class Equal>
-  entry* find(std::size_t hash, const Q& key, const Equal& equal) const {
+  entry* find(std::uint64_t hash, const Q& key, const Equal& equal) const {
     if (buckets_.empty()) return nullptr;
     for (entry* e = buckets_[place_of(hash)]; e; e = e->chain)
       if (e->hash == hash && equal(e->key, key)) return e;
@@ -150,7 +159,8 @@ class map_shard {
   };
 
  private:
-  std::size_t place_of(std::size_t hash) const noexcept { return (hash >> 8) & (buckets_.size() - 1); }
+  /// The bits behind those that chose the shard: the high ones, which depend on all bits of a product.
+  std::size_t place_of(std::uint64_t hash) const noexcept { return static_cast<std::size_t>((hash << 8) >> shift_); }
   entry** pointer_to(entry* e) noexcept {
     entry** p = &buckets_[place_of(e->hash)];
     while (*p != e) p = &(*p)->chain;
@@ -166,6 +176,7 @@ class map_shard {
       return;  // longer chains will do
     }
     buckets_.swap(wider);
+    shift_ = 64 - std::countr_zero(buckets_.size());
     for (entry* e : wider)
       while (entry* moved = e) {
         e = e->chain;
@@ -178,6 +189,7 @@ class map_shard {
   }
 
   std::vector<entry*> buckets_;  ///< none, or a power of two
+  int shift_ = 0;                ///< 64 less the bits of a bucket's number
   mutable map_link list_;
   shim::atomic<std::size_t> count_{0};
 };

@@ -62,7 +62,7 @@ class concurrent_map {
   RUNNEL_PARKS std::optional<V> find(const Q& key) const
     requires std::copy_constructible<V>
   {
-    return in_shard(key, [&](const shard& s, std::size_t hash, const auto& k) -> std::optional<V> {
+    return in_shard(key, [&](const shard& s, std::uint64_t hash, const auto& k) -> std::optional<V> {
       const std::lock_guard hold(s.lock);
       const entry* e = s.find(hash, k, equal_);
       return e ? std::optional<V>(e->value) : std::nullopt;
@@ -73,7 +73,7 @@ class concurrent_map {
   /// - threads: any
   template <class Q = K>
   RUNNEL_PARKS bool contains(const Q& key) const {
-    return in_shard(key, [&](const shard& s, std::size_t hash, const auto& k) {
+    return in_shard(key, [&](const shard& s, std::uint64_t hash, const auto& k) {
       const std::lock_guard hold(s.lock);
       return s.find(hash, k, equal_) != nullptr;
     });
@@ -145,7 +145,7 @@ class concurrent_map {
   /// - threads: any
   template <class Q = K, class F>
   RUNNEL_PARKS bool visit(const Q& key, F&& f) {
-    return in_shard(key, [&](shard& s, std::size_t hash, const auto& k) {
+    return in_shard(key, [&](shard& s, std::uint64_t hash, const auto& k) {
       const std::lock_guard hold(s.lock);
       entry* e = s.find(hash, k, equal_);
       if (!e) return false;
@@ -183,7 +183,7 @@ class concurrent_map {
   RUNNEL_PARKS V get_or_create(const Q& key, F&& f)
     requires std::copy_constructible<V>
   {
-    return in_shard(key, [&](shard& s, std::size_t hash, const auto& k) -> V {
+    return in_shard(key, [&](shard& s, std::uint64_t hash, const auto& k) -> V {
       for (;;) {
         std::shared_ptr<creation> other, mine;
         {
@@ -204,8 +204,8 @@ class concurrent_map {
   /// A key that somebody makes a value for.
   struct creation {
     template <class Q>
-    creation(std::size_t h, const Q& k) : hash(h), key(k) {}
-    const std::size_t hash;
+    creation(std::uint64_t h, const Q& k) : hash(h), key(k) {}
+    const std::uint64_t hash;
     const K key;
     const sched::agent* const by = &sched::this_agent();
     event over;
@@ -214,7 +214,7 @@ class concurrent_map {
     std::vector<std::shared_ptr<creation>> creations;  ///< under the lock
 
     template <class Q>
-    std::shared_ptr<creation> creation_of(std::size_t hash, const Q& key, const Equal& equal) const {
+    std::shared_ptr<creation> creation_of(std::uint64_t hash, const Q& key, const Equal& equal) const {
       for (const auto& c : creations)
         if (c->hash == hash && equal(c->key, key)) return c;
       return nullptr;
@@ -228,9 +228,8 @@ class concurrent_map {
     if constexpr (as_it_is<Q>) {
       sched::choice_point(sched::operation::look, this);
       // Fibonacci hashing: std::hash of an integer is the integer.
-      auto h = static_cast<std::uint64_t>(hash_(key)) * 0x9E3779B97F4A7C15ull;
-      h ^= h >> 32;
-      return f(*shards_[h & mask_], static_cast<std::size_t>(h), key);
+      const auto h = static_cast<std::uint64_t>(hash_(key)) * 0x9E3779B97F4A7C15ull;
+      return f(*shards_[(h >> 56) & mask_], h, key);
     } else {
       return in_shard(static_cast<K>(key), std::forward<F>(f));
     }
@@ -243,7 +242,7 @@ class concurrent_map {
     if constexpr (!as_it_is<std::remove_cvref_t<Q>>) {
       return put(K(std::forward<Q>(key)), value, there);
     } else {
-      return in_shard(key, [&](shard& s, std::size_t hash, const auto& k) {
+      return in_shard(key, [&](shard& s, std::uint64_t hash, const auto& k) {
         std::unique_ptr<entry> fresh;
         {
           const std::lock_guard hold(s.lock);
@@ -266,7 +265,7 @@ class concurrent_map {
   /// Takes it out, and calls use(value) under the lock; `owned` destroys it, unless an iteration stands there.
   template <class Q, class Use>
   bool unlink(const Q& key, std::unique_ptr<entry>& owned, Use use) {
-    return in_shard(key, [&](shard& s, std::size_t hash, const auto& k) {
+    return in_shard(key, [&](shard& s, std::uint64_t hash, const auto& k) {
       const std::lock_guard hold(s.lock);
       entry* e = s.find(hash, k, equal_);
       if (!e) return false;
