@@ -370,6 +370,12 @@ void check_canceled_slowly(const sched::agent& a, context_node* extra) {
   throw_wait_canceled(extra);
 }
 
+bool is_callers_own(std::uint64_t origin) noexcept {
+  const sched::agent& a = sched::this_agent();
+  const context_node* bubble = end_of_bubble(a);
+  return (a.ambient && a.ambient->below(origin)) || (bubble && bubble->order() == origin);
+}
+
 void throw_wait_canceled(context_node* extra) {
   const sched::agent& a = sched::this_agent();
   for (context_node* n : {observed(a), extra, end_of_bubble(a)})

@@ -1,6 +1,7 @@
 // Every operation that may block, as a table: a new one is one row, and a state if none fits.
 #pragma once
 
+#include "cancellation_coordination.hpp"
 #include "cancellation_states.hpp"
 
 #include <runnel/sync/scalable_shared_mutex.hpp>
@@ -117,6 +118,21 @@ inline const std::vector<operation>& operations() {
 
     add(row<counting_group>("wait_group::wait", [](auto& s) { s.w.wait(); }, [](auto& s, auto& ctx) { s.w.wait(ctx); }));
     add(row<counting_group>("wait_group::wait_for", [](auto& s) { EXPECT_TRUE(s.w.wait_for(1h)); }));
+    add(row<counting_latch>("latch::wait", [](auto& s) { s.l.wait(); }, [](auto& s, auto& ctx) { s.l.wait(ctx); }));
+    add(row<counting_latch>("latch::wait_for", [](auto& s) { EXPECT_TRUE(s.l.wait_for(1h)); }));
+    add(row<unset_event>("event::wait", [](auto& s) { s.e.wait(); }, [](auto& s, auto& ctx) { s.e.wait(ctx); }));
+    add(row<unset_event>("event::wait_for", [](auto& s) { EXPECT_TRUE(s.e.wait_for(1h)); }));
+    add(row<unset_auto_event>("auto_reset_event::wait", [](auto& s) { s.e.wait(); },
+                              [](auto& s, auto& ctx) { s.e.wait(ctx); }));
+    add(row<unset_auto_event>("auto_reset_event::wait_for", [](auto& s) { EXPECT_TRUE(s.e.wait_for(1h)); }));
+    add(row<waiting_barrier>("barrier::arrive_and_wait", [](auto& s) { s.b.arrive_and_wait(); },
+                             [](auto& s, auto& ctx) { s.b.arrive_and_wait(ctx); }));
+    add(row<waiting_barrier>("barrier::arrive_and_wait_for", [](auto& s) { EXPECT_TRUE(s.b.arrive_and_wait_for(1h)); }));
+    add(row<running_lazy>("lazy::get", [](auto& s) { s.got = s.l.get(); }).looks_late());
+    add(row<awaited_creation>("concurrent_map::get_or_create", [](auto& s) { s.got = s.m.get_or_create(1, [] { return 0; }); })
+            .looks_late());
+    add(row<running_once>("once::call", [](auto& s) { s.o.call([] {}); }).ignores());
+
     add(row<locked_mutex>("mutex::lock(ctx)", [](auto& s) { s.m.lock(context::background()); },
                           [](auto& s, auto& ctx) { s.m.lock(ctx); }));
     add(row<locked_mutex>("mutex::lock", [](auto& s) { s.m.lock(); }).ignores());

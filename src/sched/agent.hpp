@@ -36,6 +36,7 @@ struct agent : detail::list_hook<listener_tag> {
   // Written by the owner before and after a wait, read by reports at any time.
   shim::atomic<wait_reason> reason{wait_reason::none};
   shim::atomic<bool> timed{false};  ///< the wait has a deadline
+  std::uint8_t sections_without_parking = 0;  ///< owner only: see no_parking
   // Owner only, the cancellation layer's too (src/context.cpp), which the scheduler does not interpret.
   std::int32_t operations_left = operations_a_turn;  ///< of this turn; set anew by the worker that resumes a fiber
   shim::atomic<std::uint32_t> word{0};               ///< of the wait that is going on: see waiter.cpp
@@ -92,16 +93,13 @@ void destroy_locals(agent& a) noexcept;
 /// Whether an exception of the caller, which is `a`, is on its way to a handler.
 bool unwinding(const agent& a) noexcept;
 
-/// The calling fiber, else the calling thread. Never inlined: a fiber may be on another thread after any wait.
-[[gnu::noinline]] agent& this_agent();
-
 /// spend_turn() for a caller that knows itself.
 void end_turn(agent& caller) noexcept;
 inline void spend_turn(agent& caller) noexcept {
   if (--caller.operations_left <= 0) end_turn(caller);
 }
 
-/// The same, and what tells the thread that it runs on at this moment from all others that exist.
+/// The caller (this_agent()), and what tells the thread that it runs on at this moment from all others that exist.
 struct place {
   agent& caller;
   const void* thread;

@@ -6,13 +6,10 @@
 #include "sched/world.hpp"
 
 #include <runnel/base/random.hpp>
-#include <runnel/sched/slot.hpp>
+#include <runnel/sched/stripe.hpp>
 
 #include <pthread.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <bit>
 #include <cstdlib>
 #include <new>
 
@@ -102,17 +99,11 @@ place this_place() {
   return {a, &a};
 }
 
-std::uint32_t slots() noexcept {
-  static const std::uint32_t processors =
-      std::bit_ceil(static_cast<std::uint32_t>(std::clamp(sysconf(_SC_NPROCESSORS_CONF), 1L, 64L)));
-  return processors;
-}
-
-[[gnu::noinline]] std::uint32_t slot_of_caller() noexcept {
+unsigned stripe_of_caller() noexcept {
   asm volatile("");
   if (current_worker) return current_worker->index();
-  // The address of a thread-local tells threads apart; its high bits are the mapping's.
-  return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(&random_state) * 0x9E3779B97F4A7C15ull) >> 32);
+  const auto place = reinterpret_cast<std::uintptr_t>(&current_worker);  // of the thread's block: pages apart
+  return static_cast<unsigned>((place * 0x9E3779B97F4A7C15ull) >> 40);
 }
 
 world* this_world() noexcept {

@@ -13,6 +13,7 @@
 #include "sched/runtime.hpp"
 #include "sched/world.hpp"
 
+#include <runnel/base/assert.hpp>
 #include <runnel/sched/timer.hpp>
 
 #include <sched.h>
@@ -85,7 +86,8 @@ const char* to_string(wait_reason r) noexcept {
       "nothing", "channel send", "channel receive", "select", "sleep", "join of a task", "tasks of a group",
       "a group's slot", "wait group", "mutex", "blocking call", "readable descriptor", "writable descriptor",
       "the root fiber", "the end of an after_func", "a bubble",
-      "condition variable", "semaphore", "shared mutex, shared", "shared mutex, exclusive"};
+      "condition variable", "semaphore", "shared mutex, shared", "shared mutex, exclusive",
+      "once", "lazy", "latch", "barrier", "event"};
   return names[static_cast<std::size_t>(r)];
 }
 
@@ -256,8 +258,15 @@ void wake_list::wake_all() noexcept {
   last_ = nullptr;
 }
 
+no_parking::no_parking() noexcept : owner_(this_agent()) { ++owner_.sections_without_parking; }
+no_parking::~no_parking() { --owner_.sections_without_parking; }
+
 claim_token park(waiter& w, wait_reason reason, const void* object, time_point deadline) noexcept {
   agent& a = *w.target_;
+  if (a.sections_without_parking != 0) [[unlikely]]
+    detail::fatal("a wait (%s, %p) inside a function that runs under a lock of the library, such as that of "
+                  "concurrent_map::visit: take what it needs out of it, and wait behind it",
+                  to_string(reason), object);
   // relaxed: for reports, which may be a moment behind
   a.object.store(object, shim::order::relaxed);
   a.timed.store(deadline != never, shim::order::relaxed);

@@ -2,10 +2,12 @@
 #include "sched/runtime.hpp"
 
 #include <runnel/error.hpp>
+#include <runnel/sched/stripe.hpp>
 
 #include <sched.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -84,6 +86,11 @@ unsigned workers_for(unsigned processors, double quota) {
   if (quota <= 0 || quota >= n) return n;
   // At least two: with one worker a single long-running fiber would stop everything else.
   return std::min(n, std::max(2u, static_cast<unsigned>(std::ceil(quota))));
+}
+
+unsigned stripe_count() noexcept {
+  static const unsigned count = std::bit_ceil(std::clamp(from_affinity(), 2u, 64u));
+  return count;
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

@@ -26,7 +26,7 @@
 #include <runnel/base/assert.hpp>
 #include <runnel/sched/left_waiters.hpp>
 #include <runnel/sched/operation.hpp>
-#include <runnel/sched/slot.hpp>
+#include <runnel/sched/stripe.hpp>
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
@@ -50,7 +50,7 @@ constexpr std::int64_t readers_of(std::uint64_t word) noexcept { return static_c
 
 /// The one for readers who are here.
 inline shim::atomic<std::uint64_t>& shared_lock::own_word() noexcept {
-  return stripes_ ? stripes_[sched::slot_of_caller() & stripe_mask_].word : word_;
+  return stripes_ ? stripes_[sched::stripe_of_caller() & stripe_mask_].word : word_;
 }
 
 inline bool shared_lock::try_enter(way how) noexcept {
@@ -116,7 +116,7 @@ void shared_lock::settle() noexcept {
 shared_lock::shared_lock(kind k)
     : word_(k == kind::striped ? frozen : 0),
       readers_first_(k == kind::readers_first),
-      stripe_mask_(k == kind::striped ? sched::slots() - 1 : 0),
+      stripe_mask_(k == kind::striped ? sched::stripe_count() - 1 : 0),
       stripes_(k == kind::striped ? new stripe[stripe_mask_ + std::size_t{1}] : nullptr) {}
 
 shared_lock::~shared_lock() {

@@ -7,6 +7,12 @@
 #include <runnel/runnel.hpp>
 #include <runnel/sync/scalable_shared_mutex.hpp>
 #include <runnel/sync/shared_mutex.hpp>
+#include <runnel/sync/concurrent_map.hpp>
+#include <runnel/sync/event.hpp>
+#include <runnel/sync/latch.hpp>
+#include <runnel/sync/once.hpp>
+#include <runnel/sync/pool.hpp>
+#include <runnel/sync/striped_counter.hpp>
 
 #include <chrono>
 #include <mutex>
@@ -262,6 +268,53 @@ measured wait_group_pair() {
 
 // ---- contexts and timers
 
+measured once_done() {
+  runnel::once o;
+  o.call([] {});
+  return repeat([&] { o.call([] {}); });
+}
+
+measured latch_pair() {
+  runnel::latch l(2 * steps);
+  measured m = repeat([&] { l.count_down(); });
+  const measured waits = repeat([&] { l.wait(); });
+  m.total = m.total + waits.total;
+  return m;
+}
+
+measured event_round() {
+  runnel::event e;
+  return repeat([&] {
+    e.set();
+    e.wait();
+    e.reset();
+  });
+}
+
+measured count_striped() {
+  runnel::striped_counter c;
+  return repeat([&] { c.add(); });
+}
+
+measured pool_round() {
+  runnel::pool<int> p;
+  return repeat([&] { p.get().give_back(); });
+}
+
+measured map_find() {
+  runnel::concurrent_map<int, int> m;
+  m.insert(1, 1);
+  return repeat([&] { m.find(1); });
+}
+
+measured map_insert_erase() {
+  runnel::concurrent_map<int, int> m;
+  return repeat([&] {
+    m.insert(1, 1);
+    m.erase(1);
+  });
+}
+
 measured derive_from_background() {
   const auto parent = runnel::context::background();
   return repeat([&] { runnel::derive_cancel(parent).cancel(); });
@@ -319,6 +372,13 @@ constexpr operation all[] = {
     {"condition_variable: notify nobody", &notify_nobody},
     {"condition_variable: notify and wait, in turns", &take_turns},
     {"wait_group: add and done", &wait_group_pair},
+    {"once::call, done", &once_done},
+    {"latch: count down and wait", &latch_pair},
+    {"event: set, wait and reset", &event_round},
+    {"striped_counter::add", &count_striped},
+    {"pool: get and give back", &pool_round},
+    {"concurrent_map::find", &map_find},
+    {"concurrent_map: insert and erase", &map_insert_erase},
     {"derive_cancel of the background, cancel", &derive_from_background},
     {"derive_cancel of a cancelable context, cancel", &derive_child},
     {"context::check", &check_context},

@@ -14,9 +14,10 @@ class acquire_case_core : public select_case {
     of_->take_locked(n_);
     return true;
   }
-  void enqueue(sched::wait_node& n) final {
+  bool enqueue(sched::wait_node& n) final {
     n.note = n_;
     of_->join_queue(n);
+    return true;
   }
   void dequeue(sched::wait_node& n) noexcept final {
     sched::wake_list woken;

@@ -211,6 +211,9 @@ void check_canceled(context_node* extra = nullptr);
 sched::claim_token wait(sched::waiter& w, sched::wait_reason reason, const void* object, time_point deadline = never,
                         context_node* extra = nullptr) noexcept;
 
+/// Whether a cancellation with this origin is one of the caller itself, and not of some context that it has left.
+bool is_callers_own(std::uint64_t origin) noexcept;
+
 /// Throws for a wait that ended with `was_canceled`.
 [[noreturn]] void throw_wait_canceled(context_node* extra = nullptr);
 

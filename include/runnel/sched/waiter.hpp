@@ -48,8 +48,7 @@ inline constexpr claim_token retry = 0x1fff'fff2;
 enum class wait_reason : std::uint8_t {
   none, channel_send, channel_receive, select, sleep, task_join, group_wait, group_slot, wait_group,
   mutex_lock, blocking_call, fd_readable, fd_writable, root_join, after_func_stop,
-  bubble,
-  condition, semaphore, shared_lock, exclusive_lock,
+  bubble, condition, semaphore, shared_lock, exclusive_lock, once, lazy, latch, barrier, event,
 };
 const char* to_string(wait_reason) noexcept;
 
@@ -200,6 +199,22 @@ class wake_list {
 /// - cancel: ignores; see detail::context_node's wait() for the form that observes contexts
 /// - threads: any, the one that made w
 claim_token park(waiter& w, wait_reason reason, const void* object, time_point deadline = never) noexcept;
+
+/// The calling fiber, else the calling thread. Never inlined: a fiber may be on another thread after any wait.
+[[gnu::noinline]] agent& this_agent();
+
+/// A scope in which the caller holds something that must not be held across a wait: a wait in it ends the process with a
+/// message. Scopes may nest; they end in the reverse order, on the same fiber or thread.
+class no_parking {
+ public:
+  no_parking() noexcept;
+  ~no_parking();
+  no_parking(const no_parking&) = delete;
+  no_parking& operator=(const no_parking&) = delete;
+
+ private:
+  agent& owner_;
+};
 
 /// Lets the other runnable fibers go first.
 void yield_turn() noexcept;

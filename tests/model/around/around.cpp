@@ -15,7 +15,7 @@
 #include <runnel/base/random.hpp>
 #include <runnel/detail/task_core.hpp>
 #include <runnel/sched/left_waiters.hpp>
-#include <runnel/sched/slot.hpp>
+#include <runnel/sched/stripe.hpp>
 
 #include <cxxabi.h>
 #include <sys/epoll.h>
@@ -343,8 +343,8 @@ signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
 std::string describe_caller() { return "a thread"; }
 std::string describe(const waiter&) { return "a thread"; }
-std::uint32_t slots() noexcept { return 2; }
-std::uint32_t slot_of_caller() noexcept { return model::thread_number(); }
+unsigned stripe_count() noexcept { return 2; }
+unsigned stripe_of_caller() noexcept { return model::thread_number(); }
 
 }  // namespace sched
 }  // namespace runnel::inline RUNNEL_ABI
