@@ -1,4 +1,5 @@
 // Condition variables, semaphores and locks for readers in many orders: right programs stay right, wrong ones are found.
+#include <runnel/atomic.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/sync/lock_all.hpp>
 #include <runnel/sync/scalable_shared_mutex.hpp>
@@ -101,15 +102,13 @@ TEST(explore_locks, a_wait_without_a_look_at_the_condition_may_come_too_late) {
 TEST(explore_locks, permits_are_neither_lost_nor_doubled_whoever_gives_up) {
   correct([] {
     semaphore s(2);
-    int inside = 0;
+    atomic<int> inside(0);
     with_task_group([&](task_group& group) {
       for (const int weight : {1, 2, 1}) {
         group.go([&, weight] {
           if (!s.try_acquire_for(1ms, weight)) return;
-          inside += weight;
-          require(inside <= 2, "too many");
-          yield();
-          inside -= weight;
+          require(inside.fetch_add(weight) + weight <= 2, "too many");
+          inside.fetch_add(-weight);
           s.release(weight);
         });
       }
@@ -123,16 +122,16 @@ template <class Lock>
 void readers_and_writers() {
   correct([] {
     Lock m;
-    int readers = 0, value = 0;
+    atomic<int> readers(0);
+    int value = 0;
     bool writes = false;
     with_task_group([&](task_group& group) {
       for (int n = 0; n < 2; ++n) {
         group.go([&] {
           const std::shared_lock lock(m);
-          ++readers;
+          readers.fetch_add(1);
           require(!writes, "a writer beside a reader");
-          yield();
-          --readers;
+          readers.fetch_add(-1);
         });
         group.go([&, n] {
           if (n == 0) {
@@ -140,7 +139,7 @@ void readers_and_writers() {
           } else if (!m.try_lock_for(1ms)) {
             return;
           }
-          require(readers == 0 && !writes, "a writer is not alone");
+          require(readers.load() == 0 && !writes, "a writer is not alone");
           writes = true;
           ++value;
           yield();

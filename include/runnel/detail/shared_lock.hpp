@@ -71,7 +71,7 @@ class RUNNEL_CAPABILITY("shared_mutex") shared_lock {
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
-  void unlock_and_lock_shared() noexcept RUNNEL_NO_THREAD_SAFETY_ANALYSIS;
+  void unlock_and_lock_shared() noexcept RUNNEL_RELEASE() RUNNEL_ACQUIRE_SHARED();
 
  protected:
   /// In turns; readers before writers that only wait; in turns, with readers counted for each processor.
