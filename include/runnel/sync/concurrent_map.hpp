@@ -294,14 +294,15 @@ class concurrent_map {
         ended->over.set();
       }
     } at_end{s, mine};
-    const V made = std::invoke(std::forward<F>(f));
-    V stored = made;
+    V made = std::invoke(std::forward<F>(f));
+    V stored = std::as_const(made);  // what can throw comes before the map is changed
     std::optional<V> present;  // where somebody has inserted it meanwhile
     put(mine.key, stored, [&](shard&, entry* e, V&, std::unique_ptr<entry>&) {
       present.emplace(e->value);
       return false;
     });
-    return present ? *std::move(present) : made;
+    if (present) return *std::move(present);
+    return made;
   }
 
   Hash hash_;
