@@ -1,4 +1,4 @@
-// Waiting for each other: once, lazy, latch, barrier, event.
+// Waiting for each other: wait_group, once, lazy, latch, barrier, event.
 #include <runnel/runnel.hpp>
 #include <runnel/sync/barrier.hpp>
 #include <runnel/sync/event.hpp>
@@ -8,12 +8,31 @@
 
 #include <array>
 #include <cstdio>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 
 using namespace std::chrono_literals;
 
 namespace {
+
+void waiting_for_all() {
+  runnel::wait_group in_flight;
+  runnel::mutex m;
+  int done = 0;
+  for (int i = 0; i < 3; ++i)
+    in_flight.go([&] {
+      const std::scoped_lock lock(m);
+      ++done;
+    });
+  in_flight.wait();
+  std::printf("done: %d\n", done);
+  try {
+    in_flight.done();
+  } catch (const runnel::misuse& e) {
+    std::printf("%s\n", e.what());
+  }
+}
 
 /// Connects at the first request, whoever sends it; a failure is tried again.
 class client {
@@ -100,6 +119,7 @@ void looking_when_something_is_new() {
 
 int main() {
   return runnel::run([] {
+    waiting_for_all();
     connecting_once();
     value_at_its_first_use();
     starting_together();
