@@ -22,7 +22,8 @@ TEST(linearizability_checker, it_knows_what_cannot_have_been) {
   EXPECT_FALSE(history::linearizable({insert, {kind::find, 1, 0, history::none, 3, 4}})) << "it was there by then";
   EXPECT_TRUE(history::linearizable({{kind::insert, 1, 7, 1, 1, 4}, {kind::find, 1, 0, history::none, 2, 3}}));
   EXPECT_FALSE(history::linearizable({insert, {kind::erase, 1, 0, 1, 3, 6}, {kind::erase, 1, 0, 1, 4, 5}})) << "erased twice";
-  EXPECT_FALSE(history::linearizable({{kind::find, 1, 0, 7, 2, 3}, {kind::find, 1, 0, history::none, 4, 5}, {kind::insert, 1, 7, 1, 1, 6}}))
+  EXPECT_FALSE(history::linearizable(
+      {{kind::find, 1, 0, 7, 2, 3}, {kind::find, 1, 0, history::none, 4, 5}, {kind::insert, 1, 7, 1, 1, 6}}))
       << "seen, and then not";
 }
 

@@ -52,7 +52,9 @@ class barrier {
   /// - blocks: as the completion function
   /// - cancel: ignores
   /// - threads: any
-  [[nodiscard("to be given to wait()")]] arrival_token arrive(std::ptrdiff_t n = 1) { return arrival_token(see(core_.arrive(n)).phase); }
+  [[nodiscard("to be given to wait()")]] arrival_token arrive(std::ptrdiff_t n = 1) {
+    return arrival_token(see(core_.arrive(n)).phase);
+  }
   /// One arrival, and one less that each later phase expects.
   /// - blocks: as the completion function
   /// - cancel: ignores

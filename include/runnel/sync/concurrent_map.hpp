@@ -194,7 +194,7 @@ class concurrent_map {
         }
         if (mine) return create(s, *mine, std::forward<F>(f));
         if (other->by == &sched::this_agent())
-          detail::throw_misuse("runnel::concurrent_map: a creation asks for the key that it creates, which would wait for itself");
+          detail::throw_misuse("runnel::concurrent_map: a creation asks for the key that it creates: it waits for itself");
         other->over.wait();
       }
     });
