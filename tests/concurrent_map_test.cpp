@@ -88,6 +88,24 @@ TEST_P(concurrent_map_laws, a_value_that_only_moves_is_visited_and_taken) {
   });
 }
 
+TEST_P(concurrent_map_laws, a_turn_does_not_end_inside_visit) {
+  in_runtime([] {
+    concurrent_map<int, int> m;
+    m.insert(0, 0);
+    auto other = start([&] {
+      for (int i = 0; i < 100; ++i) m.visit(0, [](int& v) { ++v; });
+    });
+    for (int i = 0; i < 100; ++i)
+      m.visit(0, [](int& v) {
+        yield();  // to the other, it would wait for this fiber's lock and keep the worker
+        for (int k = 0; k < 200; ++k) this_fiber::checkpoint();
+        ++v;
+      });
+    other.join();
+    EXPECT_EQ(m.find(0), 200);
+  });
+}
+
 TEST_P(concurrent_map_laws, changes_by_visit_are_not_lost) {
   in_runtime([] {
     concurrent_map<int, int> m;

@@ -294,6 +294,7 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
 
 void yield_turn() noexcept { yield_turn(this_agent()); }
 void yield_turn(agent& a) noexcept {
+  if (a.sections_without_parking != 0) return;  // whoever ran instead might wait for what the caller holds
   if (!a.is_fiber) {
     sched_yield();
     return;

@@ -204,7 +204,7 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
 [[gnu::noinline]] agent& this_agent();
 
 /// A scope in which the caller holds something that must not be held across a wait: a wait in it ends the process with a
-/// message. Scopes may nest; they end in the reverse order, on the same fiber or thread.
+/// message, and a turn does not end in it. Scopes may nest; they end in the reverse order, on the same fiber or thread.
 class no_parking {
  public:
   no_parking() noexcept;
