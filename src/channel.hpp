@@ -98,8 +98,9 @@ class channel_core : public sched::wait_object {
   bool closed() const noexcept {
     return closed_.load(shim::order::acquire);  // acquire: pairs with close()
   }
-  std::uint32_t count_returning(std::uint32_t change) noexcept {
-    const std::uint32_t now = returning_.load(shim::order::relaxed) + change;  // relaxed: written under the lock
+  std::uint32_t count_returning(std::int32_t change) noexcept {
+    // relaxed: it changes under the lock only
+    const std::uint32_t now = returning_.load(shim::order::relaxed) + static_cast<std::uint32_t>(change);
     returning_.store(now, shim::order::release);  // release: who finds 0 finds the lock held, or free again, see orphan()
     return now;
   }

@@ -70,8 +70,9 @@ class spawn_deque {
     n = (bottom_.load(shim::order::relaxed) - top) / 2;   // relaxed: owner-only
     // relaxed: only the owner writes the slots, and it reads them before it writes them again
     if (n == 0 || !top_.compare_exchange(top, top + n, shim::order::relaxed, shim::order::relaxed)) return nullptr;
-    fiber* first = last = slots_[top % capacity].load(shim::order::relaxed);  // relaxed: own writes, as below
-    for (std::uint64_t i = 1; i < n; ++i) last = last->next = slots_[(top + i) % capacity].load(shim::order::relaxed);  // relaxed
+    fiber* first = last = slots_[top % capacity].load(shim::order::relaxed);  // relaxed: own write
+    for (std::uint64_t i = 1; i < n; ++i)
+      last = last->next = slots_[(top + i) % capacity].load(shim::order::relaxed);  // relaxed: own writes
     return first;
   }
 
