@@ -102,8 +102,8 @@ std::uint32_t slots() noexcept {
 [[gnu::noinline]] std::uint32_t slot_of_caller() noexcept {
   asm volatile("");
   if (current_worker) return current_worker->index();
-  // The address of a thread-local tells threads apart; its high bits are the mapping's.
-  return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(&random_state) * 0x9E3779B97F4A7C15ull) >> 32);
+  // An address, whose low bits are alike for all threads.
+  return static_cast<std::uint32_t>((std::uint64_t{pthread_self()} * 0x9E3779B97F4A7C15ull) >> 32);
 }
 
 world* this_world() noexcept {
