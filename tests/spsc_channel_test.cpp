@@ -20,9 +20,11 @@ RUNNEL_EVERY_CALLER(spsc_laws);
 TEST_P(spsc_laws, values_arrive_in_the_order_in_which_they_were_sent) {
   in_runtime([] {
     for (std::size_t capacity : {1u, 2u, 7u, 64u, 1000u}) {
-      auto [tx, rx] = make_channel<std::unique_ptr<int>, spsc>(capacity);
+      auto ends = make_channel<std::unique_ptr<int>, spsc>(capacity);
+      auto& tx = ends.tx;
+      auto& rx = ends.rx;
       const int n = static_cast<int>(scaled(5'000));
-      auto sender = start([&tx = tx, n] {
+      auto sender = start([&tx, n] {
         for (int i = 0; i < n; ++i) tx.send(std::make_unique<int>(i));
         auto last = std::move(tx);
       });
@@ -36,8 +38,10 @@ TEST_P(spsc_laws, values_arrive_in_the_order_in_which_they_were_sent) {
 
 TEST_P(spsc_laws, empty_elements_are_counted) {
   in_runtime([] {
-    auto [tx, rx] = make_channel<unit, spsc>(3);
-    auto sender = start([&tx = tx] {
+    auto ends = make_channel<unit, spsc>(3);
+    auto& tx = ends.tx;
+    auto& rx = ends.rx;
+    auto sender = start([&tx] {
       for (int i = 0; i < 1000; ++i) tx.send(unit{});
       auto last = std::move(tx);
     });
@@ -79,7 +83,9 @@ TEST_P(spsc_laws, a_chain_of_stages_that_move_between_workers_loses_nothing) {
 
 TEST_P(spsc_laws, receive_on_closed_drains_then_reports_closed) {
   in_runtime([] {
-    auto [tx, rx] = make_channel<int, spsc>(3);
+    auto ends = make_channel<int, spsc>(3);
+    auto& tx = ends.tx;
+    auto& rx = ends.rx;
     tx.send(1);
     tx.send(2);
     EXPECT_EQ(tx.size(), 2u);
@@ -98,11 +104,13 @@ TEST_P(spsc_laws, receive_on_closed_drains_then_reports_closed) {
 
 TEST_P(spsc_laws, the_receiver_gone_destroys_what_is_buffered_and_refuses_what_waits) {
   in_runtime([this] {
-    auto [tx, rx] = make_channel<std::shared_ptr<int>, spsc>(1);
+    auto ends = make_channel<std::shared_ptr<int>, spsc>(1);
+    auto& tx = ends.tx;
+    auto& rx = ends.rx;
     auto first = std::make_shared<int>(1);
     const std::weak_ptr<int> watched = first;
     tx.send(std::move(first));
-    auto blocked = start([&tx = tx] {
+    auto blocked = start([&tx] {
       auto second = std::make_shared<int>(2);
       EXPECT_THROW(tx.send(std::move(second)), channel_closed);
       EXPECT_NE(second, nullptr) << "a failed send leaves the value alone";
@@ -116,7 +124,9 @@ TEST_P(spsc_laws, the_receiver_gone_destroys_what_is_buffered_and_refuses_what_w
 
 TEST_P(spsc_laws, forms_that_do_not_wait_say_why) {
   in_runtime([] {
-    auto [tx, rx] = make_channel<int, spsc>(1);
+    auto ends = make_channel<int, spsc>(1);
+    auto& tx = ends.tx;
+    auto& rx = ends.rx;
     EXPECT_EQ(rx.try_receive().status, channel_status::would_block);
     EXPECT_EQ(rx.receive_for(1ms).status, channel_status::timed_out);
     EXPECT_EQ(tx.try_send(1), channel_status::ok);
@@ -128,9 +138,11 @@ TEST_P(spsc_laws, forms_that_do_not_wait_say_why) {
 
 TEST_P(spsc_laws, a_cancelled_wait_leaves_the_channel_usable) {
   in_runtime([this] {
-    auto [tx, rx] = make_channel<int, spsc>(1);
+    auto ends = make_channel<int, spsc>(1);
+    auto& tx = ends.tx;
+    auto& rx = ends.rx;
     auto [ctx, cancel] = derive_cancel(context::current());
-    auto waiting = start([&rx = rx, ctx = ctx] { EXPECT_THROW(rx.receive(ctx), canceled); });
+    auto waiting = start([&rx, ctx = ctx] { EXPECT_THROW(rx.receive(ctx), canceled); });
     until_waiting(1);
     cancel();
     waiting.join();
@@ -143,9 +155,11 @@ TEST_P(spsc_laws, a_cancelled_wait_leaves_the_channel_usable) {
 TEST_P(spsc_laws, batches_arrive_whole_and_in_order) {
   in_runtime([] {
     for (std::size_t capacity : {1u, 7u, 64u, 300u}) {
-      auto [tx, rx] = make_channel<int, spsc>(capacity);
+      auto ends = make_channel<int, spsc>(capacity);
+      auto& tx = ends.tx;
+      auto& rx = ends.rx;
       const std::size_t total = 1 + scaled(5'000);
-      auto sender = start([&tx = tx, total] {
+      auto sender = start([&tx, total] {
         std::vector<int> batch;
         for (std::size_t next = 0; next < total;) {
           batch.clear();
@@ -169,9 +183,15 @@ TEST_P(spsc_laws, batches_arrive_whole_and_in_order) {
 TEST_P(spsc_laws, select_takes_its_cases_among_others) {
   in_runtime([] {
     const int n = static_cast<int>(scaled(2'000));
-    auto [a, from_a] = make_channel<int, spsc>(4);
-    auto [b, from_b] = make_channel<int>(4);
-    auto [back, from_back] = make_channel<int, spsc>(1);
+    auto ends_a = make_channel<int, spsc>(4);
+    auto& a = ends_a.tx;
+    auto& from_a = ends_a.rx;
+    auto ends_b = make_channel<int>(4);
+    auto& b = ends_b.tx;
+    auto& from_b = ends_b.rx;
+    auto ends_back = make_channel<int, spsc>(1);
+    auto& back = ends_back.tx;
+    auto& from_back = ends_back.rx;
     auto sender_a = start([&tx = a, n] {
       for (int i = 0; i < n; ++i) select(on_send(tx, int(i)));
       auto last = std::move(tx);
@@ -206,7 +226,9 @@ TEST_P(spsc_laws, select_takes_its_cases_among_others) {
 
 TEST_P(spsc_laws, a_selector_keeps_the_end_that_it_was_given) {
   in_runtime([] {
-    auto [tx, rx] = make_channel<int, spsc>(2);
+    auto ends = make_channel<int, spsc>(2);
+    auto& tx = ends.tx;
+    auto& rx = ends.rx;
     int got = 0;
     selector s;
     s.add(on_receive(std::move(rx), [&](std::optional<int> v) { got += v.value_or(100); }));
@@ -232,7 +254,9 @@ struct brittle {
 
 TEST_P(spsc_laws, a_move_that_throws_changes_nothing) {
   in_runtime([] {
-    auto [tx, rx] = make_channel<brittle, spsc>(2);
+    auto ends = make_channel<brittle, spsc>(2);
+    auto& tx = ends.tx;
+    auto& rx = ends.rx;
     brittle v(13);
     brittle::armed = true;
     EXPECT_THROW(tx.send(std::move(v)), std::runtime_error);

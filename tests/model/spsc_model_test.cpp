@@ -196,12 +196,12 @@ TEST(spsc, a_cancellation_takes_nothing_with_it) {
   expect_passes(explore(bounds{2, 1}, [] {
     around::world w;
     auto c = make_channel<int, spsc>(1);
-    auto [ctx, cancel] = runnel::derive_cancel(runnel::context::background());
-    model::thread canceler([&] { cancel(); });
+    auto limited = runnel::derive_cancel(runnel::context::background());
+    model::thread canceler([&] { limited.cancel.cancel(); });
     model::thread sender([&] { c.tx.send(1); });
     bool received = false;
     try {
-      received = c.rx.receive(ctx) == 1;
+      received = c.rx.receive(limited.ctx) == 1;
     } catch (const runnel::canceled&) {
     }
     sender.join(), canceler.join();
