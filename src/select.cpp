@@ -33,9 +33,12 @@ class lock_set {
       heap_ = std::make_unique<sched::wait_object*[]>(cases.size());
       objects_ = heap_.get();
     }
-    for (select_case* c : cases)
-      if (c->enabled)
-        if (sched::wait_object* o = c->object()) objects_[n_++] = o;
+    for (select_case* c : cases) {
+      sched::wait_object* o = c->enabled ? c->object() : nullptr;
+      if (!o) continue;
+      static_cast<void>(o->order());  // those that have no number get one in the order of the cases
+      objects_[n_++] = o;
+    }
     const auto before = [](auto* a, auto* b) { return a->order() < b->order(); };
     if (!std::is_sorted(objects_, objects_ + n_, before)) std::sort(objects_, objects_ + n_, before);  // mostly it is
     n_ = static_cast<std::size_t>(std::unique(objects_, objects_ + n_) - objects_);
