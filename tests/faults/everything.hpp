@@ -49,6 +49,17 @@ inline bool everything_works(amounts n = {}) {
   });
   right &= received == 4L * n.messages;
 
+  auto single = make_channel<int, spsc>(3);
+  int in_order = 0;
+  with_task_group([&](task_group& g) {
+    g.go([&] {
+      for (int i = 0; i < n.messages; ++i) single.tx.send(i);
+      single.tx.close();
+    });
+    for (int v : single.rx) in_order += v == in_order;
+  });
+  right &= in_order == n.messages;
+
   std::atomic<int> canceled_ones{0};
   {
     std::vector<task<void>> waiting;
