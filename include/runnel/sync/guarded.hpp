@@ -19,12 +19,13 @@
 
 namespace runnel::inline RUNNEL_ABI {
 
-/// A locked value: unlocks at its end. Belongs to one fiber or thread at a time.
+/// A locked value: unlocks at its end. Belongs to one fiber or thread at a time. Clang's analysis need not follow it: the
+/// value is out of reach without the lock.
 template <class T>
 class [[nodiscard("the lock is given back at once: keep the guard, or use with()")]] locked {
  public:
   locked(locked&& o) noexcept : value_(std::exchange(o.value_, nullptr)), mutex_(std::exchange(o.mutex_, nullptr)) {}
-  locked& operator=(locked&& o) noexcept {
+  locked& operator=(locked&& o) noexcept RUNNEL_NO_THREAD_SAFETY_ANALYSIS {
     if (this != &o) {
       if (mutex_) mutex_->unlock();
       value_ = std::exchange(o.value_, nullptr);
@@ -32,7 +33,7 @@ class [[nodiscard("the lock is given back at once: keep the guard, or use with()
     }
     return *this;
   }
-  ~locked() {
+  ~locked() RUNNEL_NO_THREAD_SAFETY_ANALYSIS {
     if (mutex_) mutex_->unlock();
   }
 
@@ -44,7 +45,7 @@ class [[nodiscard("the lock is given back at once: keep the guard, or use with()
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: owner
-  void unlock() {
+  void unlock() RUNNEL_NO_THREAD_SAFETY_ANALYSIS {
     static_cast<void>(checked());
     value_ = nullptr;
     std::exchange(mutex_, nullptr)->unlock();
@@ -83,14 +84,14 @@ class guarded {
   /// - blocks: until the lock is free
   /// - cancel: throws canceled without the lock
   /// - threads: any
-  RUNNEL_PARKS locked<T> lock(const context& ctx) {
+  RUNNEL_PARKS locked<T> lock(const context& ctx) RUNNEL_NO_THREAD_SAFETY_ANALYSIS {
     mutex_.lock(ctx);
     return locked<T>(value_, mutex_);
   }
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
-  std::optional<locked<T>> try_lock() {
+  std::optional<locked<T>> try_lock() RUNNEL_NO_THREAD_SAFETY_ANALYSIS {
     if (!mutex_.try_lock()) return std::nullopt;
     return locked<T>(value_, mutex_);
   }
@@ -113,7 +114,7 @@ class guarded {
 
  private:
   template <class U>
-  locked<U> take(U& value) const {
+  locked<U> take(U& value) const RUNNEL_NO_THREAD_SAFETY_ANALYSIS {
     mutex_.lock();
     return locked<U>(value, mutex_);
   }
