@@ -83,7 +83,7 @@ TEST_P(blocking_laws, canceled_in_the_queue_it_does_not_run) {
         blocking([&] {
           ++running;
           // The thread has to be blocked for real; 512 that spin would leave nobody else a processor.
-          while (!over) std::this_thread::sleep_for(1ms);
+          while (!over) std::this_thread::sleep_for(20ms);
         });
       }));
     while (running < fill.size()) sleep_for(1ms);
