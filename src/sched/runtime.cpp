@@ -127,7 +127,7 @@ void runtime::end_workers() noexcept {
   const time_point patience = steady_clock::now() + stop_patience;
   std::array<bool, max_workers> ended{};
   for (unsigned i = 0; i < count_; ++i) {
-    ended[i] = !threads_[i].joinable() || workers_[i]->wait_ended(patience);  // not joinable: never started
+    ended[i] = !threads_[i].joinable() || workers_[i]->wait_ended(patience, stop_patience);  // not joinable: never started
     if (!threads_[i].joinable()) continue;
     if (ended[i]) {
       threads_[i].join();

@@ -57,11 +57,15 @@ void worker::main() noexcept {
   if (ended_.compare_exchange(running_yet, ended, shim::order::release, shim::order::relaxed)) detail::futex_wake(ended_, 1);
 }
 
-bool worker::wait_ended(time_point deadline) noexcept {
+bool worker::wait_ended(time_point deadline, std::chrono::nanoseconds extension) noexcept {
   std::uint32_t seen;
   // acquire: pairs with the end of main()
   while ((seen = ended_.load(shim::order::acquire)) != ended) {
     if (detail::futex_wait(ended_, seen, deadline)) continue;
+    if (extension.count() != 0 && !running()) {
+      deadline += extension;
+      continue;
+    }
     seen = 0;
     // acquire: it has ended after all, as above; on success, it is told that it was left behind, nothing is needed
     return !ended_.compare_exchange(seen, left_behind, shim::order::acquire, shim::order::acquire);

@@ -68,8 +68,9 @@ class worker {
   void give_up() noexcept {
     ended_.store(left_behind, shim::order::relaxed);  // relaxed: in a forked child, which has no other thread
   }
-  /// Waits for the end of main(). False: the deadline came first; main() then ends after the fiber that it runs.
-  bool wait_ended(time_point deadline) noexcept;
+  /// Waits for the end of main(). False: the deadline came first; main() then ends after the fiber that it runs. While it
+  /// runs none, the deadline is put off by `extension`: it only had too little of the processor.
+  bool wait_ended(time_point deadline, std::chrono::nanoseconds extension = {}) noexcept;
   /// Ends this worker's sleep, or the next one. Only for one that was taken from the idle set.
   void wake() noexcept;
   unsigned index() const noexcept { return index_; }
