@@ -256,11 +256,11 @@ sched::wait_object* receive_case_core::object() noexcept { return core_; }
 bool receive_case_core::ready() { return core_->receive_ready(); }
 glance receive_case_core::look() noexcept { return core_->seems_empty() ? glance::not_ready : glance::ready; }
 bool receive_case_core::commit(sched::wake_list& woken) {
-  status_ = core_->try_receive_locked(optional_, woken);
+  status_ = core_->try_receive_locked(element_, woken);
   return status_ != channel_status::would_block;
 }
 bool receive_case_core::enqueue(sched::wait_node& n) {
-  core_->enqueue_receiver(n, optional_);
+  core_->enqueue_receiver(n, element_);
   return true;
 }
 void receive_case_core::dequeue(sched::wait_node& n) noexcept { core_->remove_receiver(n); }
@@ -273,11 +273,11 @@ sched::wait_object* send_case_core::object() noexcept { return core_; }
 bool send_case_core::ready() { return core_->send_ready(); }
 glance send_case_core::look() noexcept { return core_->seems_full() ? glance::not_ready : glance::ready; }
 bool send_case_core::commit(sched::wake_list& woken) {
-  status_ = core_->try_send_locked(value_, woken);
+  status_ = core_->try_send_locked(element_, woken);
   return status_ != channel_status::would_block;
 }
 bool send_case_core::enqueue(sched::wait_node& n) {
-  core_->enqueue_sender(n, value_, error_);
+  core_->enqueue_sender(n, element_, error_);
   return true;
 }
 void send_case_core::dequeue(sched::wait_node& n) noexcept { core_->remove_sender(n); }
@@ -285,26 +285,6 @@ void send_case_core::finish(sched::wait_node& n) { status_ = channel_core::finis
 void send_case_core::expect_return() noexcept { core_->expect_return(); }
 bool send_case_core::returned() noexcept { return core_->returned(); }
 void send_case_core::destroy_object() noexcept { core_->destroy(); }
-
-sched::wait_object* spsc_receive_case_core::object() noexcept { return core_; }
-bool spsc_receive_case_core::ready() { return core_->ready<false>(); }
-glance spsc_receive_case_core::look() noexcept { return core_->ready<false>() ? glance::ready : glance::not_ready; }
-bool spsc_receive_case_core::commit(sched::wake_list& woken) {
-  status_ = core_->try_locked<false>(optional_, woken);
-  return status_ != channel_status::would_block;
-}
-bool spsc_receive_case_core::enqueue(sched::wait_node& n) { return core_->register_wait<false>(n); }
-void spsc_receive_case_core::dequeue(sched::wait_node& n) noexcept { core_->withdraw<false>(n); }
-
-sched::wait_object* spsc_send_case_core::object() noexcept { return core_; }
-bool spsc_send_case_core::ready() { return core_->ready<true>(); }
-glance spsc_send_case_core::look() noexcept { return core_->ready<true>() ? glance::ready : glance::not_ready; }
-bool spsc_send_case_core::commit(sched::wake_list& woken) {
-  status_ = core_->try_locked<true>(value_, woken);
-  return status_ != channel_status::would_block;
-}
-bool spsc_send_case_core::enqueue(sched::wait_node& n) { return core_->register_wait<true>(n); }
-void spsc_send_case_core::dequeue(sched::wait_node& n) noexcept { core_->withdraw<true>(n); }
 
 // ---- the others ------------------------------------------------------------------------------------------------
 

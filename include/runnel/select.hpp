@@ -39,9 +39,9 @@ using kept = std::conditional_t<std::is_lvalue_reference_v<T>, T, std::remove_cv
 template <class End>
 inline constexpr bool is_spsc_end = std::is_same_v<decltype(std::declval<const End&>().ref().peek()), spsc_core*>;
 template <class End>
-using receive_core_of = std::conditional_t<is_spsc_end<End>, spsc_receive_case_core, receive_case_core>;
+using receive_core_of = std::conditional_t<is_spsc_end<End>, spsc_case_core<false>, receive_case_core>;
 template <class End>
-using send_core_of = std::conditional_t<is_spsc_end<End>, spsc_send_case_core, send_case_core>;
+using send_core_of = std::conditional_t<is_spsc_end<End>, spsc_case_core<true>, send_case_core>;
 
 template <class Derived>
 struct conditional_case {
@@ -65,10 +65,10 @@ class receive_case final : public receive_core_of<End>, public conditional_case<
   select_case* prepare() {
     this->core_ = end_.ref().peek();
     if constexpr (direct) {
-      this->optional_ = &handler_;
+      this->element_ = &handler_;
     } else {
       value_.reset();
-      this->optional_ = &value_;
+      this->element_ = &value_;
     }
     return this;
   }
@@ -96,7 +96,6 @@ class receive_case final : public receive_core_of<End>, public conditional_case<
 /// Value: T&& (borrowed), T (a copy), or a function that supplies one for a selector.
 template <class T, class End, class Value, class Handler>
 class send_case final : public send_core_of<End>, public conditional_case<send_case<T, End, Value, Handler>> {
-  using core = send_core_of<End>;
   static constexpr bool supplied = !std::is_same_v<std::remove_cvref_t<Value>, T>;
 
  public:
@@ -108,9 +107,9 @@ class send_case final : public send_core_of<End>, public conditional_case<send_c
     this->core_ = end_.ref().peek();
     if constexpr (supplied) {
       if (this->enabled && !pending_) pending_.emplace(value_());  // one that was not sent is offered again
-      core::value_ = pending_ ? std::addressof(*pending_) : nullptr;
+      this->element_ = pending_ ? std::addressof(*pending_) : nullptr;
     } else {
-      core::value_ = const_cast<void*>(static_cast<const void*>(std::addressof(value_)));
+      this->element_ = const_cast<void*>(static_cast<const void*>(std::addressof(value_)));
     }
     return this;
   }

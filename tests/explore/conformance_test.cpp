@@ -1,33 +1,15 @@
 // Behaviours that only many orders of events can show.
+#include "explored.hpp"
+
 #include <runnel/atomic.hpp>
 #include <runnel/runnel.hpp>
-#include <runnel/testing/explore.hpp>
-
-#include <gtest/gtest.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 
 namespace runnel::test {
 namespace {
-
-std::size_t scaled(std::size_t n) {
-  const char* text = std::getenv("RUNNEL_TEST_SCALE");
-  const std::size_t scale = text ? std::strtoul(text, nullptr, 10) : 1;
-  return scale > 1 ? n / scale : n;
-}
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::runtime_error(what);
-}
-
-template <class F>
-void holds_in(std::size_t schedules, F body) {
-  const auto r = explore({.schedules = scaled(schedules)}, body);
-  EXPECT_FALSE(r.failed) << r.trace;
-}
 
 TEST(explored_conformance, channel_34_what_was_handed_over_does_not_vanish) {
   holds_in(100'000, [] {

@@ -1,36 +1,16 @@
 // latch, barrier and events, in many orders of events.
+#include "explored.hpp"
+
 #include <runnel/runnel.hpp>
 #include <runnel/sync/barrier.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/sync/latch.hpp>
-#include <runnel/testing/explore.hpp>
 #include <runnel/testing/shared_var.hpp>
 
-#include <gtest/gtest.h>
-
-#include <cstdlib>
 #include <memory>
-#include <stdexcept>
 
 namespace runnel::test {
 namespace {
-
-/// Under sanitizers fewer.
-std::size_t scaled(std::size_t n) {
-  const char* text = std::getenv("RUNNEL_TEST_SCALE");
-  const std::size_t scale = text ? std::strtoul(text, nullptr, 10) : 1;
-  return scale > 1 ? n / scale : n;
-}
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::runtime_error(what);
-}
-
-template <class F>
-void holds_in(std::size_t schedules, F body) {
-  const auto r = explore({.schedules = scaled(schedules)}, body);
-  EXPECT_FALSE(r.failed) << r.trace;
-}
 
 TEST(explored_coordination, what_was_written_before_a_count_is_read_behind_the_wait) {
   holds_in(2'000, [] {

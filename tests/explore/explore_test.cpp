@@ -1,10 +1,9 @@
 // Small programs that are known to be wrong, each found and found again; their repaired twins are not reported.
+#include "explored.hpp"
+
 #include <runnel/atomic.hpp>
 #include <runnel/fd.hpp>
 #include <runnel/runnel.hpp>
-#include <runnel/testing/explore.hpp>
-
-#include <gtest/gtest.h>
 
 #include <unistd.h>
 
@@ -16,10 +15,6 @@ namespace runnel::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::runtime_error(what);
-}
 
 /// Explores a program that is wrong: it is found as `v`, and its token leads there again.
 template <class F>

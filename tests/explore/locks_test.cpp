@@ -1,26 +1,20 @@
 // Condition variables, semaphores and locks for readers in many orders: right programs stay right, wrong ones are found.
+#include "explored.hpp"
+
 #include <runnel/atomic.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/sync/lock_all.hpp>
 #include <runnel/sync/scalable_shared_mutex.hpp>
 #include <runnel/sync/shared_mutex.hpp>
-#include <runnel/testing/explore.hpp>
-
-#include <gtest/gtest.h>
 
 #include <deque>
 #include <mutex>
 #include <shared_mutex>
-#include <stdexcept>
 
 namespace runnel::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::runtime_error(what);
-}
 
 template <class F>
 void correct(F body) {

@@ -1,29 +1,15 @@
 // once and lazy, in many orders of events.
+#include "explored.hpp"
+
 #include <runnel/runnel.hpp>
 #include <runnel/sync/lazy.hpp>
 #include <runnel/sync/once.hpp>
-#include <runnel/testing/explore.hpp>
 #include <runnel/testing/shared_var.hpp>
 
-#include <gtest/gtest.h>
-
 #include <atomic>
-#include <cstdlib>
-#include <stdexcept>
 
 namespace runnel::test {
 namespace {
-
-/// Under sanitizers fewer.
-std::size_t scaled(std::size_t n) {
-  const char* text = std::getenv("RUNNEL_TEST_SCALE");
-  const std::size_t scale = text ? std::strtoul(text, nullptr, 10) : 1;
-  return scale > 1 ? n / scale : n;
-}
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::runtime_error(what);
-}
 
 TEST(explored_once, what_the_run_wrote_is_read_without_a_race_however_often_it_failed) {
   const auto r = explore({.schedules = scaled(3'000)}, [] {

@@ -1,39 +1,18 @@
 // concurrent_map, pool and atomic_snapshot, in many orders of events.
 #include "../support/linearizability.hpp"
+#include "explored.hpp"
 
 #include <runnel/runnel.hpp>
 #include <runnel/sync/atomic_snapshot.hpp>
 #include <runnel/sync/concurrent_map.hpp>
 #include <runnel/sync/pool.hpp>
-#include <runnel/testing/explore.hpp>
 #include <runnel/testing/shared_var.hpp>
 
-#include <gtest/gtest.h>
-
 #include <atomic>
-#include <cstdlib>
-#include <stdexcept>
 #include <vector>
 
 namespace runnel::test {
 namespace {
-
-/// Under sanitizers fewer.
-std::size_t scaled(std::size_t n) {
-  const char* text = std::getenv("RUNNEL_TEST_SCALE");
-  const std::size_t scale = text ? std::strtoul(text, nullptr, 10) : 1;
-  return scale > 1 ? n / scale : n;
-}
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::runtime_error(what);
-}
-
-template <class F>
-void holds_in(std::size_t schedules, F body) {
-  const auto r = explore({.schedules = scaled(schedules)}, body);
-  EXPECT_FALSE(r.failed) << r.trace;
-}
 
 TEST(explored_shared_data, every_history_of_a_map_could_be_a_sequential_one) {
   holds_in(2'000, [] {

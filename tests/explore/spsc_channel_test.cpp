@@ -1,33 +1,14 @@
 // One-to-one channels in many orders of events: nothing is lost or there twice, whoever gives up, closes or goes away.
+#include "explored.hpp"
+
 #include <runnel/runnel.hpp>
-#include <runnel/testing/explore.hpp>
 #include <runnel/testing/shared_var.hpp>
-
-#include <gtest/gtest.h>
-
-#include <cstdlib>
-#include <stdexcept>
 
 namespace runnel::test {
 namespace {
 
-std::size_t scaled(std::size_t n) {
-  const char* text = std::getenv("RUNNEL_TEST_SCALE");
-  const std::size_t scale = text ? std::strtoul(text, nullptr, 10) : 1;
-  return scale > 1 ? n / scale : n;
-}
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::runtime_error(what);
-}
-
-template <class F>
-explore_result tried(std::size_t schedules, F body) {
-  return explore({.schedules = scaled(schedules)}, body);
-}
-
 TEST(explored_spsc, a_canceled_receive_takes_nothing_with_it) {
-  const auto r = tried(5'000, [] {
+  holds_in(5'000, [] {
     auto c = make_channel<int, spsc>(2);
     auto limited = derive_cancel(context::current());
     auto sender = go([&] {
@@ -46,11 +27,10 @@ TEST(explored_spsc, a_canceled_receive_takes_nothing_with_it) {
     canceler.get();
     require(sum == 6, "a value was lost, or came twice");
   });
-  EXPECT_FALSE(r.failed) << r.trace;
 }
 
 TEST(explored_spsc, a_select_among_two_of_them_gets_all) {
-  const auto r = tried(5'000, [] {
+  holds_in(5'000, [] {
     auto a = make_channel<int, spsc>(1), b = make_channel<int, spsc>(1);
     auto first = go([&] {
       a.tx.send(1);
@@ -72,11 +52,10 @@ TEST(explored_spsc, a_select_among_two_of_them_gets_all) {
     second.get();
     require(sum == 7, "a value was lost, or came twice");
   });
-  EXPECT_FALSE(r.failed) << r.trace;
 }
 
 TEST(explored_spsc, a_send_hands_on_what_came_before_it) {
-  const auto r = tried(5'000, [] {
+  holds_in(5'000, [] {
     shared_var<int> plain;
     auto c = make_channel<unit, spsc>(2);
     auto sender = go([&] {
@@ -87,11 +66,10 @@ TEST(explored_spsc, a_send_hands_on_what_came_before_it) {
     require(plain.load() == 1, "not seen");
     sender.get();
   });
-  EXPECT_FALSE(r.failed) << r.trace;
 }
 
 TEST(explored_spsc, and_nothing_that_comes_after_it) {
-  const auto r = tried(5'000, [] {
+  const auto r = explore({.schedules = scaled(5'000)}, [] {
     shared_var<int> plain;
     auto c = make_channel<unit, spsc>(2);
     auto sender = go([&] {

@@ -19,14 +19,14 @@ using runnel::detail::select_case;
 struct receive_case final : runnel::detail::receive_case_core {
   explicit receive_case(channel_core* c) {
     core_ = c;
-    optional_ = &value;
+    element_ = &value;
   }
   std::optional<int> value;
 };
 struct send_case final : runnel::detail::send_case_core {
   send_case(channel_core* c, int v) : value(v) {
     core_ = c;
-    value_ = &value;
+    element_ = &value;
   }
   bool sent() const { return status_ == runnel::channel_status::ok; }
   int value;
@@ -127,7 +127,7 @@ TEST(select, a_cancellation_that_was_refused_during_a_throwing_move_is_made_up_f
   struct brittle_case final : runnel::detail::receive_case_core {
     explicit brittle_case(channel_core* c) {
       core_ = c;
-      optional_ = &value;
+      element_ = &value;
     }
     std::optional<brittle> value;
   };

@@ -70,7 +70,7 @@ class receive_case_core : public select_case {
 
  protected:
   channel_core* core_ = nullptr;
-  void* optional_ = nullptr;  ///< a std::optional<T>; written only when the case takes place
+  void* element_ = nullptr;  ///< a std::optional<T>; written only when the case takes place
   channel_status status_ = channel_status::ok;
 };
 
@@ -89,39 +89,28 @@ class send_case_core : public select_case {
 
  protected:
   channel_core* core_ = nullptr;
-  void* value_ = nullptr;
+  void* element_ = nullptr;  ///< the value
   channel_status status_ = channel_status::ok;
   std::exception_ptr error_;  ///< of a move that a receiver made for this case
 };
 
-/// The cases of a one-to-one channel; one that waits is woken to look again.
-class spsc_receive_case_core : public select_case {
+/// A case of a one-to-one channel; one that waits is woken to look again.
+template <bool Sending>
+class spsc_case_core : public select_case {
  public:
-  sched::wait_object* object() noexcept final;
-  bool ready() final;
-  glance look() noexcept final;
-  bool commit(sched::wake_list&) final;
-  bool enqueue(sched::wait_node&) final;
-  void dequeue(sched::wait_node&) noexcept final;
+  sched::wait_object* object() noexcept final { return core_; }
+  bool ready() final { return core_->ready<Sending>(); }
+  glance look() noexcept final { return core_->ready<Sending>() ? glance::ready : glance::not_ready; }
+  bool commit(sched::wake_list& woken) final {
+    status_ = core_->try_locked<Sending>(element_, woken);
+    return status_ != channel_status::would_block;
+  }
+  bool enqueue(sched::wait_node& n) final { return core_->register_wait<Sending>(n); }
+  void dequeue(sched::wait_node& n) noexcept final { core_->withdraw<Sending>(n); }
 
  protected:
   spsc_core* core_ = nullptr;
-  void* optional_ = nullptr;
-  channel_status status_ = channel_status::ok;
-};
-
-class spsc_send_case_core : public select_case {
- public:
-  sched::wait_object* object() noexcept final;
-  bool ready() final;
-  glance look() noexcept final;
-  bool commit(sched::wake_list&) final;
-  bool enqueue(sched::wait_node&) final;
-  void dequeue(sched::wait_node&) noexcept final;
-
- protected:
-  spsc_core* core_ = nullptr;
-  void* value_ = nullptr;
+  void* element_ = nullptr;
   channel_status status_ = channel_status::ok;
 };
 
