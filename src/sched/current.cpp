@@ -6,12 +6,14 @@
 #include "sched/world.hpp"
 
 #include <runnel/base/random.hpp>
+#include <runnel/sched/attachment.hpp>
 #include <runnel/sched/stripe.hpp>
 
 #include <pthread.h>
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
@@ -20,6 +22,11 @@ namespace {
 thread_local worker* current_worker = nullptr;
 thread_local thread_agent* current_thread = nullptr;
 thread_local std::uint64_t random_state = 0;
+struct attached_thing {
+  void* what;
+  void (*ends)(void*) noexcept;
+};
+thread_local constinit attached_thing things[attachments] = {};
 
 // Descriptors of threads are pooled and never freed (agent.hpp).
 detail::raw_lock pool_lock;
@@ -35,6 +42,19 @@ void give_back(void* p) noexcept {
   detail::raw_guard hold(pool_lock);
   a->next = pool;
   pool = a;
+}
+/// A key of its own: a worker has no descriptor of a thread. What is attached meanwhile sets the key anew.
+void end_attachments(void*) noexcept {
+  for (attached_thing& t : things)
+    if (void* const what = std::exchange(t.what, nullptr)) t.ends(what);
+}
+pthread_key_t attachment_key() {
+  static const pthread_key_t key = [] {
+    pthread_key_t k{};
+    pthread_key_create(&k, &end_attachments);
+    return k;
+  }();
+  return key;
 }
 pthread_key_t exit_key() {
   static const pthread_key_t key = [] {
@@ -104,6 +124,16 @@ unsigned stripe_of_caller() noexcept {
   if (current_worker) return current_worker->index();
   // An address, whose low bits are alike for all threads.
   return static_cast<unsigned>((std::uint64_t{pthread_self()} * 0x9E3779B97F4A7C15ull) >> 32);
+}
+
+void* attached(attachment which) noexcept {
+  asm volatile("");
+  return things[static_cast<unsigned>(which)].what;
+}
+
+void attach(attachment which, void* what, void (*ends)(void*) noexcept) noexcept {
+  things[static_cast<unsigned>(which)] = {what, ends};
+  if (what) pthread_setspecific(attachment_key(), &things);
 }
 
 world* this_world() noexcept {
