@@ -1,6 +1,7 @@
 // Locks: one at a time, readers together, a condition, so many at a time, several at once.
 #include <runnel/runnel.hpp>
 #include <runnel/sync/lock_all.hpp>
+#include <runnel/sync/scoped_lock.hpp>
 #include <runnel/sync/sharded_mutex.hpp>
 #include <runnel/sync/shared_mutex.hpp>
 
@@ -190,6 +191,31 @@ void by_key() {
   std::printf("all four: %s\n", std::ranges::count(counts, 4) == 1000 ? "yes" : "no");
 }
 
+/// Which lock guards what, told to the compiler.
+class balance {
+ public:
+  void deposit(int amount) {
+    const runnel::scoped_lock hold(mutex_);  // without it, clang's -Wthread-safety rejects the next line
+    amount_ += amount;
+  }
+  int amount() const {
+    const runnel::scoped_shared_lock hold(mutex_);
+    return amount_;
+  }
+
+ private:
+  mutable runnel::shared_mutex mutex_;
+  int amount_ RUNNEL_GUARDED_BY(mutex_) = 0;
+};
+
+void annotated() {
+  balance b;
+  runnel::with_task_group([&](runnel::task_group& group) {
+    for (int n = 0; n < 4; ++n) group.go([&] { b.deposit(5); });
+  });
+  std::printf("balance: %d\n", b.amount());
+}
+
 }  // namespace
 
 int main() {
@@ -202,5 +228,6 @@ int main() {
     either_or();
     transfers();
     by_key();
+    annotated();
   });
 }

@@ -3,6 +3,7 @@
 
 #include <runnel/sync/reader_preferring_shared_mutex.hpp>
 #include <runnel/sync/scalable_shared_mutex.hpp>
+#include <runnel/sync/scoped_lock.hpp>
 #include <runnel/sync/shared_mutex.hpp>
 
 #include <atomic>
@@ -51,6 +52,42 @@ TEST_P(locks_test, one_excludes_the_others) {
       }
       for (party& p : parties) p.join();
       EXPECT_EQ(counted, 4 * static_cast<int>(scaled(500)));
+    });
+  });
+}
+
+TEST_P(locks_test, a_scope_holds_the_lock_to_its_end_and_a_canceled_one_never_has_it) {
+  in_runtime([] {
+    with_each([]<class Lock>(std::type_identity<Lock>) {
+      Lock m;
+      auto limited = derive_cancel(context::current());
+      {
+        const scoped_lock hold(m, limited.ctx);
+        start([&] { EXPECT_FALSE(m.try_lock()); }).join();
+        limited.cancel.cancel();
+      }
+      EXPECT_THROW(static_cast<void>(scoped_lock(m, limited.ctx)), canceled);
+      ASSERT_TRUE(m.try_lock()) << "who was canceled has left nothing locked";
+      m.unlock();
+      const scoped_lock hold(m);
+      EXPECT_FALSE(m.try_lock());
+    });
+  });
+}
+
+TEST_P(locks_test, a_shared_scope_keeps_writers_out_and_readers_not) {
+  in_runtime([] {
+    with_each_shared([]<class Lock>(std::type_identity<Lock>) {
+      Lock m;
+      auto limited = derive_cancel(context::current());
+      {
+        const scoped_shared_lock hold(m), another(m, limited.ctx);
+        EXPECT_FALSE(m.try_lock());
+        limited.cancel.cancel();
+        EXPECT_THROW(static_cast<void>(scoped_shared_lock(m, limited.ctx)), canceled);
+      }
+      ASSERT_TRUE(m.try_lock());
+      m.unlock();
     });
   });
 }
