@@ -16,18 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-template <class F>
-void correct(F body) {
-  const explore_result r = explore({.schedules = 300}, body);
-  EXPECT_FALSE(r.failed) << r.trace;
-}
-template <class F>
-void found(verdict v, F body) {
-  const explore_result r = explore({}, body);
-  EXPECT_TRUE(r.failed);
-  EXPECT_EQ(r.verdict, v) << r.trace;
-}
-
 /// A buffer of one place with two senders and two receivers.
 auto bounded_buffer(bool one_for_all) {
   return [one_for_all] {
@@ -62,7 +50,7 @@ auto bounded_buffer(bool one_for_all) {
 }
 
 TEST(explore_locks, two_conditions_for_a_buffer_are_right_and_one_with_single_notifications_is_a_deadlock) {
-  correct(bounded_buffer(false));
+  holds_in(300, bounded_buffer(false));
   found(verdict::deadlock, bounded_buffer(true));
 }
 
@@ -89,12 +77,12 @@ auto wait_for_flag(bool with_predicate) {
 }
 
 TEST(explore_locks, a_wait_without_a_look_at_the_condition_may_come_too_late) {
-  correct(wait_for_flag(true));
+  holds_in(300, wait_for_flag(true));
   found(verdict::deadlock, wait_for_flag(false));
 }
 
 TEST(explore_locks, permits_are_neither_lost_nor_doubled_whoever_gives_up) {
-  correct([] {
+  holds_in(300, [] {
     semaphore s(2);
     atomic<int> inside(0);
     with_task_group([&](task_group& group) {
@@ -114,7 +102,7 @@ TEST(explore_locks, permits_are_neither_lost_nor_doubled_whoever_gives_up) {
 
 template <class Lock>
 void readers_and_writers() {
-  correct([] {
+  holds_in(300, [] {
     Lock m;
     atomic<int> readers(0);
     int value = 0;
@@ -169,7 +157,7 @@ TEST(explore_locks, a_reader_that_locks_again_behind_a_writer_is_a_deadlock) {
 }
 
 TEST(explore_locks, lock_all_in_any_order_is_right) {
-  correct([] {
+  holds_in(300, [] {
     mutex a, b, c;
     int value = 0;
     with_task_group([&](task_group& group) {
