@@ -45,7 +45,7 @@ class Layers(unittest.TestCase):
 
     def test_siblings_may_not_see_each_other(self):
         self.assertEqual(1, len(verdict("layers", {
-            "include/runnel/lockfree/a.hpp": "", "include/runnel/fiber/b.hpp": "#include <runnel/lockfree/a.hpp>\n"})))
+            "include/runnel/patterns/a.hpp": "", "include/runnel/io/b.hpp": "#include <runnel/patterns/a.hpp>\n"})))
 
     def test_inner_scheduler_is_closed_to_sync(self):
         self.assertEqual(1, len(verdict("layers", {
@@ -113,6 +113,42 @@ class Atomics(unittest.TestCase):
     def test_thread_local_in_a_public_header_is_found(self):
         self.assertEqual(1, self.found("inline thread_local int a;\n", "include/runnel/a.hpp"))
         self.assertEqual(0, self.found("thread_local int a;\n"))
+
+
+class Promises(unittest.TestCase):
+    IDS = [f"{letter}{n}" for letter, count in (("A", 8), ("B", 6), ("C", 10), ("D", 13), ("E", 3), ("F", 7), ("G", 1))
+           for n in range(1, count + 1)]
+    HEAD, TAIL = "<!-- the table: tools/check_promises.py --write -->\n", "<!-- end of the table -->\n"
+    TABLE = "| pitfall | verdict | what happens | shown by |\n|---|---|---|---|\n"
+
+    def found(self, catalogue=None, pitfalls="", page=None):
+        files = {f"tests/{name}": text for name, text in {"a_test.cpp": "TEST_P(s, t) {}\n", "negative_compile/n.cpp": ""}.items()}
+        return verdict("promises", {
+            "tools/catalogue.txt": catalogue or "".join(f"{name} | x | later: y\n" for name in self.IDS),
+            "tools/pitfalls.txt": pitfalls, "docs/guide/pitfalls.md": page or self.HEAD + self.TABLE + self.TAIL,
+            "examples/e.cpp": "", "examples/e.expected": "", **files})
+
+    def test_what_is_there_passes(self):
+        rest = "".join(f"{name} | x | later: y\n" for name in self.IDS[1:])
+        self.assertEqual([], self.found(f"A1 | x | s.t, negative_compile/n | examples/e | docs/guide/pitfalls.md#a\n{rest}"))
+
+    def test_what_is_not_there_is_found(self):
+        rest = "".join(f"{name} | x | later: y\n" for name in self.IDS[1:])
+        self.assertEqual(3, len(self.found(f"A1 | x | s.u | examples/f | docs/guide/g.md\n{rest}")))
+
+    def test_a_forgotten_and_an_unknown_id_are_found(self):
+        rest = "".join(f"{name} | x | later: y\n" for name in self.IDS[1:])
+        self.assertEqual(2, len(self.found(f"A9 | x | later: y\n{rest}")))
+
+    def test_a_pitfall_that_no_test_shows_is_found(self):
+        self.assertEqual(["pitfalls.txt:1: shown by no test"], self.found(pitfalls="p | impossible | x |\n"))
+        self.assertEqual(["pitfalls.txt:1: there is no test s.u"], self.found(pitfalls="p | thrown | x | s.u\n"))
+        self.assertEqual(["pitfalls.txt:1: not understood"], self.found(pitfalls="p | perhaps | x | s.t\n"))
+
+    def test_a_page_that_says_something_else_is_found(self):
+        row = "| p | impossible | x | [t](../../tests/a_test.cpp) |\n"
+        self.assertEqual([], self.found(pitfalls="p | impossible | x | s.t\n", page=self.HEAD + self.TABLE + row + self.TAIL))
+        self.assertEqual(1, len(self.found(pitfalls="p | impossible | x | s.t\n")))
 
 
 class Docs(unittest.TestCase):
