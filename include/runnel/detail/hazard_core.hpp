@@ -1,0 +1,78 @@
+// What hazard pointers need in templates: the base of a protected object, and the slot that says which one is in use.
+#pragma once
+
+#include <runnel/base/atomic.hpp>
+
+#include <cstddef>
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+/// What can be retired. A copy of an object is another one: it takes no state of this with it.
+class hazard_object {
+ public:
+  using reclaimer = void (*)(hazard_object&) noexcept;
+
+  hazard_object() noexcept = default;
+  hazard_object(const hazard_object&) noexcept {}
+  hazard_object& operator=(const hazard_object&) noexcept { return *this; }
+
+ protected:
+  ~hazard_object() = default;
+
+ private:
+  friend class hazard_domain;
+  friend class retired_list;
+  hazard_object* next_ = nullptr;  ///< in the list that it stands in
+  reclaimer reclaim_ = nullptr;    ///< set: it is retired
+};
+
+/// A hazard pointer. Its memory is never freed, and every scan looks at all of them. On a line of its own: its owner writes it
+/// all the time.
+struct alignas(64) hazard_slot {
+  explicit hazard_slot(bool f) noexcept : fencing(f) {}
+
+  shim::atomic<const hazard_object*> protects{nullptr};  ///< written by its owner, read by scans
+  const bool fencing;                ///< there is no heavy fence: its owner's stores are seq_cst
+  hazard_slot* next_free = nullptr;  ///< of who keeps it for use
+
+  /// What the owner loads after this, with order_of_reload(), is loaded after scans can see the protection: either the
+  /// reload finds the object gone, or the scan that would free it finds it here.
+  void protect(const hazard_object* o) noexcept {
+    note_end();
+    if (fencing) {
+      protects.store(o, shim::order::seq_cst);  // seq_cst: this, then the reload; in scan() the unlinking, then the look at this
+      return;
+    }
+    protects.store(o, shim::order::release);  // release: as in clear(), for what was protected before
+    shim::light_fence();                      // this, then the reload; with the heavy one in scan()
+  }
+  std::memory_order order_of_reload() const noexcept { return fencing ? shim::order::seq_cst : shim::order::acquire; }
+  void clear() noexcept {
+    note_end();
+    // release: pairs with scan(): what was done with the object comes before its end
+    protects.store(nullptr, shim::order::release);
+  }
+
+ private:
+  void note_end() const noexcept;
+};
+
+/// From now on the caller's. Throws std::bad_alloc.
+hazard_slot* take_hazard_slot();
+/// One that protects nothing.
+void give_hazard_slot(hazard_slot* s) noexcept;
+/// `reclaim` is called once no slot protects o; by this call, or a later one, of this or another thread.
+void retire(hazard_object& o, hazard_object::reclaimer reclaim) noexcept;
+/// What the caller did with what s protects happens before that is reclaimed: for ThreadSanitizer and the explorer.
+void note_end_of_protection(const hazard_slot& s) noexcept;
+[[noreturn, gnu::cold]] void empty_hazard_pointer() noexcept;
+
+inline void hazard_slot::note_end() const noexcept {
+#if defined(RUNNEL_TSAN)
+  note_end_of_protection(*this);
+#else
+  if constexpr (exploring) note_end_of_protection(*this);
+#endif
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::detail

@@ -1,0 +1,297 @@
+#include <runnel/lockfree/hazard_pointer.hpp>
+
+#include "cancellation.hpp"
+#include "fiber/sanitizer.hpp"
+#include "lockfree/hazard_domain.hpp"
+
+#include <runnel/base/assert.hpp>
+#include <runnel/base/heavy_fence.hpp>
+#include <runnel/sched/attachment.hpp>
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <new>
+
+namespace runnel::inline RUNNEL_ABI::detail {
+
+using sanitizer::hb_acquire;
+using sanitizer::hb_release;
+using sched::attachment;
+
+struct hazard_domain::block {
+  std::array<hazard_slot*, sizes::hazard_block> slots() noexcept {
+    std::array<hazard_slot*, sizes::hazard_block> all;
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = std::launder(reinterpret_cast<hazard_slot*>(memory + i * sizeof(hazard_slot)));
+    return all;
+  }
+  alignas(hazard_slot) std::byte memory[sizes::hazard_block * sizeof(hazard_slot)];
+  block* next = nullptr;
+};
+
+/// Some of what the slots protect, in order.
+class hazard_domain::protected_objects {
+ public:
+  bool full() const noexcept { return size_ == all_.size(); }
+  void add(const hazard_object* o) noexcept { all_[size_++] = o; }
+  /// Leaves in `list` what is not among them, moves the rest to `found`; and forgets them.
+  void sift(retired_list& list, retired_list& found) noexcept {
+    if (size_ == 0) return;
+    const auto end = all_.begin() + std::ptrdiff_t(size_);
+    std::sort(all_.begin(), end, std::less<>());
+    retired_list others;
+    while (hazard_object* o = list.pop()) (std::binary_search(all_.begin(), end, o, std::less<>()) ? found : others).push(*o);
+    list = std::move(others);
+    size_ = 0;
+  }
+
+ private:
+  std::array<const hazard_object*, sizes::small ? 2 : 64> all_;
+  std::size_t size_ = 0;
+};
+
+namespace {
+
+/// The fiber or thread that calls; null without memory.
+sched::agent* caller() noexcept try {
+  return &sched::this_agent();
+} catch (const std::bad_alloc&) {
+  return nullptr;
+}
+
+hazard_domain domain;
+
+void watch_forks() noexcept {
+  static const int registered = pthread_atfork([] { domain.before_fork(); }, [] { domain.after_fork(); }, [] { domain.after_fork(); });
+  static_cast<void>(registered);  // fails without memory: a child that needs the lock may then hang
+}
+
+hazard_cache* known_cache() noexcept { return static_cast<hazard_cache*>(sched::attached(attachment::hazards)); }
+
+hazard_slot* pop_free(hazard_cache& c) noexcept {
+  --c.free_count;
+  return std::exchange(c.free, c.free->next_free);
+}
+void push_free(hazard_cache& c, hazard_slot* s) noexcept {
+  s->next_free = std::exchange(c.free, s);
+  ++c.free_count;
+}
+
+}  // namespace
+
+hazard_domain& the_hazard_domain() noexcept { return domain; }
+
+// ---- slots -----------------------------------------------------------------------------------------------------
+
+hazard_cache* hazard_domain::cache() noexcept {
+  hazard_cache* const c = known_cache();
+  return c ? c : new_cache();
+}
+
+[[gnu::noinline]] hazard_cache* hazard_domain::new_cache() noexcept {
+  watch_forks();
+  hazard_cache* c = nullptr;
+  {
+    const raw_guard hold(lock_);
+    if (idle_) c = std::exchange(idle_, idle_->next_idle);
+  }
+  if (!c) {
+    // Outside operator new, as all that is kept here: a program that counts its allocations should not see a leak.
+    void* const memory = std::malloc(sizeof(hazard_cache));
+    if (!memory) return nullptr;
+    c = ::new (memory) hazard_cache;
+  }
+  if (!c->free && !refill(*c)) {
+    const raw_guard hold(lock_);
+    c->next_idle = std::exchange(idle_, c);
+    return nullptr;
+  }
+  c->own = pop_free(*c);
+  sched::attach(attachment::hazards, c, [](void* p) noexcept { domain.end_of_thread(*static_cast<hazard_cache*>(p)); });
+  return c;
+}
+
+bool hazard_domain::refill(hazard_cache& c) noexcept {
+  {
+    const raw_guard hold(lock_);
+    while (free_ && c.free_count < sizes::hazard_block) push_free(c, std::exchange(free_, free_->next_free));
+  }
+  if (c.free) return true;
+  void* const memory = std::aligned_alloc(alignof(block), sizeof(block));
+  if (!memory) return false;
+  block* const b = ::new (memory) block;
+  for (std::size_t i = 0; i < sizes::hazard_block; ++i)
+    push_free(c, ::new (b->memory + i * sizeof(hazard_slot)) hazard_slot(!has_heavy_fence()));
+  b->next = blocks_.load(shim::order::relaxed);  // relaxed: confirmed by the compare-exchange
+  // release: pairs with scan(), for the slots; relaxed on failure: tried again
+  while (!blocks_.compare_exchange(b->next, b, shim::order::release, shim::order::relaxed)) {
+  }
+  slots_.fetch_add(sizes::hazard_block, shim::order::relaxed);  // relaxed: how often to scan; nothing hangs on it
+  return true;
+}
+
+hazard_slot* hazard_domain::take() {
+  hazard_cache* const c = cache();
+  if (!c || (!c->free && !refill(*c))) throw std::bad_alloc();
+  return pop_free(*c);
+}
+
+void hazard_domain::give(hazard_slot* s) noexcept {
+  hazard_cache* const c = known_cache();
+  if (!c) return give_to_all(s, s);  // a destructor allocates nothing
+  push_free(*c, s);
+  if (c->free_count < 2 * sizes::hazard_block) return;
+  hazard_slot* const first = c->free;
+  hazard_slot* last = first;
+  for (std::size_t i = 1; i < sizes::hazard_block; ++i) last = last->next_free;
+  c->free = last->next_free;
+  c->free_count -= sizes::hazard_block;
+  give_to_all(first, last);
+}
+
+void hazard_domain::give_to_all(hazard_slot* first, hazard_slot* last) noexcept {
+  const raw_guard hold(lock_);
+  last->next_free = std::exchange(free_, first);
+}
+
+// ---- what is retired -------------------------------------------------------------------------------------------
+
+void hazard_domain::retire(hazard_object& o, hazard_object::reclaimer reclaim_by) noexcept {
+  if (o.reclaim_)
+    fatal("runnel::hazard_pointer_obj_base: %p is retired twice: only the one who has unlinked an object retires it", static_cast<void*>(&o));
+  o.reclaim_ = reclaim_by;
+  hb_release(&o);
+  hazard_cache* const c = exploring ? nullptr : cache();
+  if (!c) {
+    o.next_ = nullptr;
+    leave(&o);
+    if constexpr (exploring) clean_up();  // on whichever thread, so that a run can be repeated
+    return;
+  }
+  c->retired.push(o);
+  if (c->retired.size() >= c->limit) reclaim();
+}
+
+/// Gives them to whoever scans next.
+void hazard_domain::leave(hazard_object* first) noexcept {
+  if (!first) return;
+  hazard_object* last = first;
+  while (last->next_) last = last->next_;
+  last->next_ = left_.load(shim::order::relaxed);  // relaxed: confirmed by the compare-exchange
+  // release: pairs with scan(), for the objects; relaxed on failure: tried again
+  while (!left_.compare_exchange(last->next_, first, shim::order::release, shim::order::relaxed)) {
+  }
+}
+
+/// What no slot protects of `list`, which keeps the rest.
+retired_list hazard_domain::take_unprotected(retired_list& list) noexcept {
+  if (has_heavy_fence()) {
+    heavy_fence();  // what has unlinked the objects, then the looks at the slots; with the light one in hazard_slot::protect()
+  } else {
+    shim::fence(shim::order::seq_cst);  // seq_cst: the same, with the seq_cst accesses in the place of the light fence
+  }
+  retired_list kept;
+  protected_objects seen;
+  // acquire: pairs with refill(), for the slots
+  for (block* b = blocks_.load(shim::order::acquire); b; b = b->next) {
+    for (const hazard_slot* s : b->slots()) {
+      // acquire: pairs with hazard_slot: the owner has done with what it protected before
+      if (const hazard_object* o = s->protects.load(shim::order::acquire)) seen.add(o);
+      if (seen.full()) seen.sift(list, kept);
+    }
+  }
+  seen.sift(list, kept);
+  return std::exchange(list, std::move(kept));
+}
+
+/// The same, with what was left by threads that have ended.
+retired_list hazard_domain::scan(retired_list& list) noexcept {
+  list.push_chain(left_.exchange(nullptr, shim::order::acquire));  // acquire: pairs with leave(), for the objects
+  return list.first() ? take_unprotected(list) : retired_list();
+}
+
+void hazard_domain::run(retired_list list) noexcept {
+  while (hazard_object* o = list.pop()) {
+    hb_acquire(o);
+    std::exchange(o->reclaim_, nullptr)(*o);
+  }
+}
+
+/// Brings the caller's thread below its limit.
+[[gnu::noinline]] void hazard_domain::reclaim() noexcept {
+  sched::agent* const a = caller();
+  if (!a || a->reclaims) return;  // in a deleter: what it retires is looked at when it has returned
+  // A deleter may wait, and end on another thread.
+  for (hazard_cache* c = cache(); c && c->retired.size() >= c->limit; c = cache()) {
+    retired_list unprotected = scan(c->retired);
+    // relaxed: how often to scan
+    c->limit = std::max(sizes::retired, sizes::retired_for_a_slot * slots_.load(shim::order::relaxed));
+    a->reclaims = true;
+    run(std::move(unprotected));
+    a->reclaims = false;
+  }
+}
+
+void hazard_domain::clean_up() noexcept {
+  sched::agent* const a = caller();
+  if (!a || a->reclaims) return;
+  for (;;) {
+    hazard_cache* const c = known_cache();
+    retired_list list;
+    if (c) list = std::move(c->retired);
+    retired_list unprotected = scan(list);
+    if (c && !exploring) {
+      c->retired = std::move(list);
+    } else {
+      leave(list.first());
+    }
+    if (!unprotected.first()) return;
+    a->reclaims = true;
+    run(std::move(unprotected));
+    a->reclaims = false;
+  }
+}
+
+void hazard_domain::end_of_thread(hazard_cache& c) noexcept {
+  retired_list list = std::move(c.retired);
+  push_free(c, std::exchange(c.own, nullptr));
+  hazard_slot* last = c.free;
+  while (last->next_free) last = last->next_free;
+  give_to_all(std::exchange(c.free, nullptr), last);
+  c.free_count = 0;
+  {
+    const raw_guard hold(lock_);
+    c.next_idle = std::exchange(idle_, &c);
+  }
+  if (!list.first()) return;
+  retired_list unprotected = scan(list);
+  leave(list.first());
+  run(std::move(unprotected));
+}
+
+// ---- for templates ---------------------------------------------------------------------------------------------
+
+hazard_slot* take_hazard_slot() { return domain.take(); }
+void give_hazard_slot(hazard_slot* s) noexcept { domain.give(s); }
+void retire(hazard_object& o, hazard_object::reclaimer reclaim_by) noexcept { domain.retire(o, reclaim_by); }
+
+void note_end_of_protection(const hazard_slot& s) noexcept {
+  if (const hazard_object* o = s.protects.load(shim::order::relaxed)) hb_release(o);  // relaxed: the caller's own store
+}
+
+void empty_hazard_pointer() noexcept {
+  fatal("runnel::hazard_pointer: an empty one protects nothing: assign make_hazard_pointer() to it first");
+}
+
+}  // namespace runnel::inline RUNNEL_ABI::detail
+
+namespace runnel::inline RUNNEL_ABI {
+
+void hazard_pointer_clean_up() noexcept {
+  sched::choice_point(sched::operation::release, nullptr);
+  detail::the_hazard_domain().clean_up();
+}
+
+}  // namespace runnel::inline RUNNEL_ABI
