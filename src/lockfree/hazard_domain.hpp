@@ -24,6 +24,7 @@
 #include <runnel/detail/hazard_core.hpp>
 
 #include <cstddef>
+#include <new>
 #include <utility>
 
 namespace runnel::inline RUNNEL_ABI::detail {
@@ -74,6 +75,15 @@ struct hazard_cache {
   hazard_cache* next_idle = nullptr;
 };
 
+/// Slots that were made together. Never destroyed.
+struct hazard_block {
+  explicit hazard_block(bool fencing) noexcept;
+  hazard_slot& at(std::size_t i) noexcept { return *std::launder(reinterpret_cast<hazard_slot*>(memory + i * sizeof(hazard_slot))); }
+
+  alignas(hazard_slot) std::byte memory[sizes::hazard_block * sizeof(hazard_slot)];
+  hazard_block* next = nullptr;
+};
+
 class hazard_domain {
  public:
   /// The calling thread's; null without memory.
@@ -89,7 +99,6 @@ class hazard_domain {
   void after_fork() noexcept { lock_.unlock(); }
 
  private:
-  struct block;
   class protected_objects;
 
   bool refill(hazard_cache& c) noexcept;
@@ -101,7 +110,7 @@ class hazard_domain {
   void reclaim() noexcept;
   static void run(retired_list list) noexcept;
 
-  shim::atomic<block*> blocks_{nullptr};       ///< linked by next
+  shim::atomic<hazard_block*> blocks_{nullptr};       ///< linked by next
   shim::atomic<std::size_t> slots_{0};         ///< how many there are
   shim::atomic<hazard_object*> left_{nullptr};  ///< what threads that have ended have left
   raw_lock lock_;

@@ -21,15 +21,9 @@ using sanitizer::hb_acquire;
 using sanitizer::hb_release;
 using sched::attachment;
 
-struct hazard_domain::block {
-  std::array<hazard_slot*, sizes::hazard_block> slots() noexcept {
-    std::array<hazard_slot*, sizes::hazard_block> all;
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = std::launder(reinterpret_cast<hazard_slot*>(memory + i * sizeof(hazard_slot)));
-    return all;
-  }
-  alignas(hazard_slot) std::byte memory[sizes::hazard_block * sizeof(hazard_slot)];
-  block* next = nullptr;
-};
+hazard_block::hazard_block(bool fencing) noexcept {
+  for (std::size_t i = 0; i < sizes::hazard_block; ++i) ::new (memory + i * sizeof(hazard_slot)) hazard_slot(fencing);
+}
 
 /// Some of what the slots protect, in order.
 class hazard_domain::protected_objects {
@@ -119,14 +113,14 @@ bool hazard_domain::refill(hazard_cache& c) noexcept {
     while (free_ && c.free_count < sizes::hazard_block) push_free(c, std::exchange(free_, free_->next_free));
   }
   if (c.free) return true;
-  void* const memory = std::aligned_alloc(alignof(block), sizeof(block));
+  void* const memory = std::aligned_alloc(alignof(hazard_block), sizeof(hazard_block));
   if (!memory) return false;
-  block* const b = ::new (memory) block;
-  for (std::size_t i = 0; i < sizes::hazard_block; ++i)
-    push_free(c, ::new (b->memory + i * sizeof(hazard_slot)) hazard_slot(!has_heavy_fence()));
+  auto* const b = ::new (memory) hazard_block(!has_heavy_fence());
+  for (std::size_t i = 0; i < sizes::hazard_block; ++i) push_free(c, &b->at(i));
   b->next = blocks_.load(shim::order::relaxed);  // relaxed: confirmed by the compare-exchange
-  // release: pairs with scan(), for the slots; relaxed on failure: tried again
-  while (!blocks_.compare_exchange(b->next, b, shim::order::release, shim::order::relaxed)) {
+  // seq_cst: this, then the reload in hazard_slot::protect(); in the scan the unlinking, then the look at this. And releases: pairs
+  // with the scan, for the slots. relaxed on failure: tried again
+  while (!blocks_.compare_exchange(b->next, b, shim::order::seq_cst, shim::order::relaxed)) {
   }
   slots_.fetch_add(sizes::hazard_block, shim::order::relaxed);  // relaxed: how often to scan; nothing hangs on it
   return true;
@@ -195,10 +189,10 @@ retired_list hazard_domain::take_unprotected(retired_list& list) noexcept {
   retired_list kept;
   protected_objects seen;
   // acquire: pairs with refill(), for the slots
-  for (block* b = blocks_.load(shim::order::acquire); b; b = b->next) {
-    for (const hazard_slot* s : b->slots()) {
+  for (hazard_block* b = blocks_.load(shim::order::acquire); b; b = b->next) {
+    for (std::size_t i = 0; i < sizes::hazard_block; ++i) {
       // acquire: pairs with hazard_slot: the owner has done with what it protected before
-      if (const hazard_object* o = s->protects.load(shim::order::acquire)) seen.add(o);
+      if (const hazard_object* o = b->at(i).protects.load(shim::order::acquire)) seen.add(o);
       if (seen.full()) seen.sift(list, kept);
     }
   }

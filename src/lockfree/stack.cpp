@@ -47,9 +47,7 @@ stack_node* stack_core::pop() {
   hazard_slot& protection = *c->own;
   stack_node* seen = top_.load(shim::order::relaxed);  // relaxed: loaded once more when it is protected
   for (back_off wait; seen;) {
-    protection.protect(seen);
-    // acquire: pairs with push(), for `next` and what else is in the node; seq_cst: see hazard_slot::protect()
-    stack_node* const top = top_.load(protection.order_of_reload());
+    stack_node* const top = protection.protect(seen, top_);  // acquires: pairs with push(), for `next` and the element
     if (top != seen) {
       seen = top;
       continue;

@@ -35,18 +35,24 @@ struct alignas(64) hazard_slot {
   const bool fencing;                ///< there is no heavy fence: its owner's stores are seq_cst
   hazard_slot* next_free = nullptr;  ///< of who keeps it for use
 
-  /// What the owner loads after this, with order_of_reload(), is loaded after scans can see the protection: either the
-  /// reload finds the object gone, or the scan that would free it finds it here.
-  void protect(const hazard_object* o) noexcept {
+  /// Protects o, and returns what src is then: if that is still o, no scan frees it from now on.
+  template <class Source>
+  auto protect(const hazard_object* o, const Source& src) noexcept {
     note_end();
-    if (fencing) {
-      protects.store(o, shim::order::seq_cst);  // seq_cst: this, then the reload; in scan() the unlinking, then the look at this
-      return;
+    if (fencing) [[unlikely]] {
+      protects.store(o, shim::order::seq_cst);  // seq_cst: this, then the reload; in the scan the unlinking, then the look at this
+      return src.load(shim::order::seq_cst);    // seq_cst: the same
     }
     protects.store(o, shim::order::release);  // release: as in clear(), for what was protected before
-    shim::light_fence();                      // this, then the reload; with the heavy one in scan()
+    shim::light_fence();                      // this, then the reload; with the heavy one of the scan
+    return src.load(shim::order::acquire);    // acquire: pairs with the store of the pointer, for the object
   }
-  std::memory_order order_of_reload() const noexcept { return fencing ? shim::order::seq_cst : shim::order::acquire; }
+  /// Protects o, which is not retired before what the caller does next.
+  void protect(const hazard_object* o) noexcept {
+    note_end();
+    // release: as in clear(), for what was protected before; whoever retires o is ordered after this by the caller
+    protects.store(o, shim::order::release);
+  }
   void clear() noexcept {
     note_end();
     // release: pairs with scan(): what was done with the object comes before its end

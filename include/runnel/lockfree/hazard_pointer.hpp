@@ -169,10 +169,7 @@ class hazard_pointer {
   template <class T, class Source>
   bool tried(T*& p, const Source& src) noexcept {
     static_assert(hazard_protectable<T>, "what is protected derives from hazard_pointer_obj_base of its own type");
-    detail::hazard_slot& s = checked();
-    s.protect(detail::hazard_object_of<std::remove_cv_t<T>>(p));
-    // acquire: pairs with the store of the pointer, for the object; seq_cst without a heavy fence: see hazard_slot::protect()
-    T* const now = src.load(s.order_of_reload());
+    T* const now = checked().protect(detail::hazard_object_of<std::remove_cv_t<T>>(p), src);
     return std::exchange(p, now) == now;
   }
   void give_back() noexcept {
