@@ -55,6 +55,25 @@ sched::agent* caller() noexcept try {
   return nullptr;
 }
 
+/// While deleters run: what they retire waits until they have returned, and a cancellation of whoever happens to call them does
+/// not throw out of a wait of theirs.
+class in_deleters {
+ public:
+  explicit in_deleters(sched::agent& a) noexcept : agent_(a) {
+    agent_.reclaims = true;
+    ++agent_.shields;
+  }
+  ~in_deleters() {
+    --agent_.shields;
+    agent_.reclaims = false;
+  }
+  in_deleters(const in_deleters&) = delete;
+  in_deleters& operator=(const in_deleters&) = delete;
+
+ private:
+  sched::agent& agent_;
+};
+
 hazard_domain domain;
 
 void watch_forks() noexcept {
@@ -222,9 +241,8 @@ void hazard_domain::run(retired_list list) noexcept {
     retired_list unprotected = scan(c->retired);
     // relaxed: how often to scan
     c->limit = std::max(sizes::retired, sizes::retired_for_a_slot * slots_.load(shim::order::relaxed));
-    a->reclaims = true;
+    const in_deleters inside(*a);
     run(std::move(unprotected));
-    a->reclaims = false;
   }
 }
 
@@ -242,9 +260,8 @@ void hazard_domain::clean_up() noexcept {
       leave(list.first());
     }
     if (!unprotected.first()) return;
-    a->reclaims = true;
+    const in_deleters inside(*a);
     run(std::move(unprotected));
-    a->reclaims = false;
   }
 }
 

@@ -64,10 +64,4 @@ stack_node* stack_core::pop() {
   return nullptr;
 }
 
-stack_node* stack_core::first() const noexcept {
-  stack_node* const top = top_.load(shim::order::acquire);  // acquire: pairs with push(), for a node that nobody else has seen
-  for (stack_node* n = top; n; n = n->next) hb_acquire(n);
-  return top;
-}
-
 }  // namespace runnel::inline RUNNEL_ABI::detail

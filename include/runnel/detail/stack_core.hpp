@@ -23,7 +23,9 @@ class stack_core {
     return top_.load(shim::order::relaxed) == nullptr;  // relaxed: says nothing about elements
   }
   /// For the destructor: nobody else uses the stack.
-  stack_node* first() const noexcept;
+  stack_node* first() const noexcept {
+    return top_.load(shim::order::relaxed);  // relaxed: the caller is ordered after all others
+  }
 
  private:
   shim::atomic<stack_node*> top_{nullptr};

@@ -19,8 +19,8 @@
 // reset_protection() and retire() are wait-free, but for deleters. make_hazard_pointer() takes a short lock once in 8 times at
 // worst, on a thread with none to spare.
 // Thread-safety: a hazard_pointer belongs to one fiber or thread at a time; retire() and the free functions from anywhere.
-// Blocking and cancellation: nothing waits and nothing is cancelled. A deleter may retire, use hazard pointers and wait; it must
-// not throw.
+// Blocking and cancellation: nothing waits and nothing is cancelled. A deleter may retire, use hazard pointers and wait, shielded
+// from cancellation; it must not throw.
 // Errors: using an empty hazard_pointer and retiring an object twice end the process with a message. make_hazard_pointer() throws
 // std::bad_alloc.
 // Cost: protect() is two loads and a store, without a fence and without a read-modify-write, where the kernel has membarrier(2);
