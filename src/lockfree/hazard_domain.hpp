@@ -22,6 +22,7 @@
 
 #include <runnel/base/raw_lock.hpp>
 #include <runnel/detail/hazard_core.hpp>
+#include <runnel/sched/attachment.hpp>
 
 #include <cstddef>
 #include <new>
@@ -65,13 +66,25 @@ class retired_list {
   std::size_t size_ = 0;
 };
 
+/// Memory of an object that has ended.
+struct free_node {
+  free_node* next;
+};
+
 /// What a thread has at hand.
 struct hazard_cache {
+  static constexpr std::size_t step = 16, node_classes = (largest_hazard_node + step - 1) / step;
+  struct nodes {
+    free_node* first = nullptr;
+    std::size_t size = 0;
+  };
+
   hazard_slot* own = nullptr;   ///< for operations of the library that protect nothing beyond their end
   hazard_slot* free = nullptr;  ///< linked by next_free
   std::size_t free_count = 0;
   retired_list retired;
   std::size_t limit = sizes::retired;  ///< of `retired`, before a scan
+  nodes free_nodes[node_classes];
   hazard_cache* next_idle = nullptr;
 };
 
@@ -87,13 +100,21 @@ struct hazard_block {
 class hazard_domain {
  public:
   /// The calling thread's; null without memory.
-  hazard_cache* cache() noexcept;
+  hazard_cache* cache() noexcept {
+    hazard_cache* const c = known_cache();
+    return c ? c : new_cache();
+  }
+  /// The same; null if there is none yet.
+  static hazard_cache* known_cache() noexcept { return static_cast<hazard_cache*>(sched::attached(sched::attachment::hazards)); }
 
   hazard_slot* take();
   void give(hazard_slot* s) noexcept;
   void retire(hazard_object& o, hazard_object::reclaimer reclaim) noexcept;
   void clean_up() noexcept;
   void end_of_thread(hazard_cache& c) noexcept;
+
+  void* take_node(std::size_t node_class);
+  void give_node(void* p, std::size_t node_class) noexcept;
 
   void before_fork() noexcept { lock_.lock(); }
   void after_fork() noexcept { lock_.unlock(); }
@@ -118,6 +139,6 @@ class hazard_domain {
   hazard_cache* idle_ = nullptr;  ///< under lock_
 };
 
-hazard_domain& the_hazard_domain() noexcept;
+extern hazard_domain hazards;
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

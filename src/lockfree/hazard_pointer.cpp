@@ -6,7 +6,7 @@
 
 #include <runnel/base/assert.hpp>
 #include <runnel/base/heavy_fence.hpp>
-#include <runnel/sched/attachment.hpp>
+#include <runnel/sched/frame.hpp>
 
 #include <pthread.h>
 
@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
@@ -46,6 +47,8 @@ class hazard_domain::protected_objects {
   std::size_t size_ = 0;
 };
 
+hazard_domain hazards;
+
 namespace {
 
 /// The fiber or thread that calls; null without memory.
@@ -74,14 +77,13 @@ class in_deleters {
   sched::agent& agent_;
 };
 
-hazard_domain domain;
+constexpr std::size_t class_of(std::size_t bytes) noexcept { return (bytes - 1) / hazard_cache::step; }
+constexpr std::size_t bytes_of(std::size_t node_class) noexcept { return (node_class + 1) * hazard_cache::step; }
 
 void watch_forks() noexcept {
-  static const int registered = pthread_atfork([] { domain.before_fork(); }, [] { domain.after_fork(); }, [] { domain.after_fork(); });
+  static const int registered = pthread_atfork([] { hazards.before_fork(); }, [] { hazards.after_fork(); }, [] { hazards.after_fork(); });
   static_cast<void>(registered);  // fails without memory: a child that needs the lock may then hang
 }
-
-hazard_cache* known_cache() noexcept { return static_cast<hazard_cache*>(sched::attached(attachment::hazards)); }
 
 hazard_slot* pop_free(hazard_cache& c) noexcept {
   --c.free_count;
@@ -94,14 +96,7 @@ void push_free(hazard_cache& c, hazard_slot* s) noexcept {
 
 }  // namespace
 
-hazard_domain& the_hazard_domain() noexcept { return domain; }
-
 // ---- slots -----------------------------------------------------------------------------------------------------
-
-hazard_cache* hazard_domain::cache() noexcept {
-  hazard_cache* const c = known_cache();
-  return c ? c : new_cache();
-}
 
 [[gnu::noinline]] hazard_cache* hazard_domain::new_cache() noexcept {
   watch_forks();
@@ -122,7 +117,7 @@ hazard_cache* hazard_domain::cache() noexcept {
     return nullptr;
   }
   c->own = pop_free(*c);
-  sched::attach(attachment::hazards, c, [](void* p) noexcept { domain.end_of_thread(*static_cast<hazard_cache*>(p)); });
+  sched::attach(attachment::hazards, c, [](void* p) noexcept { hazards.end_of_thread(*static_cast<hazard_cache*>(p)); });
   return c;
 }
 
@@ -272,6 +267,11 @@ void hazard_domain::end_of_thread(hazard_cache& c) noexcept {
   while (last->next_free) last = last->next_free;
   give_to_all(std::exchange(c.free, nullptr), last);
   c.free_count = 0;
+  for (std::size_t k = 0; k < hazard_cache::node_classes; ++k) {
+    hazard_cache::nodes& n = c.free_nodes[k];
+    while (n.first) sched::give_frame(std::exchange(n.first, n.first->next), bytes_of(k));
+    n.size = 0;
+  }
   {
     const raw_guard hold(lock_);
     c.next_idle = std::exchange(idle_, &c);
@@ -282,11 +282,51 @@ void hazard_domain::end_of_thread(hazard_cache& c) noexcept {
   run(std::move(unprotected));
 }
 
+// ---- memory of nodes -------------------------------------------------------------------------------------------
+
+void* hazard_domain::take_node(std::size_t node_class) {
+  hazard_cache* const c = cache();
+  if (!c || !c->free_nodes[node_class].first) return sched::take_frame(bytes_of(node_class));
+  hazard_cache::nodes& n = c->free_nodes[node_class];
+  --n.size;
+  return std::exchange(n.first, n.first->next);
+}
+
+void hazard_domain::give_node(void* p, std::size_t node_class) noexcept {
+  hazard_cache* const c = known_cache();
+  // Sanitizers and the explorer must see it go.
+  if (sanitizer::tracks_memory || exploring || !c || c->free_nodes[node_class].size == sizes::retired)
+    return sched::give_frame(p, bytes_of(node_class));
+  hazard_cache::nodes& n = c->free_nodes[node_class];
+  n.first = ::new (p) free_node{n.first};
+  ++n.size;
+}
+
+namespace {
+
+template <std::size_t Class>
+void reclaim_node(hazard_object& o) noexcept {
+  hazards.give_node(&o, Class);
+}
+template <std::size_t... Class>
+constexpr std::array<hazard_object::reclaimer, sizeof...(Class)> reclaimers(std::index_sequence<Class...>) noexcept {
+  return {&reclaim_node<Class>...};
+}
+
+}  // namespace
+
+void* take_hazard_node(std::size_t bytes) { return hazards.take_node(class_of(bytes)); }
+void give_hazard_node(void* p, std::size_t bytes) noexcept { hazards.give_node(p, class_of(bytes)); }
+void retire_hazard_node(hazard_object& o, std::size_t bytes) noexcept {
+  static constexpr auto reclaimer_of = reclaimers(std::make_index_sequence<hazard_cache::node_classes>());
+  hazards.retire(o, reclaimer_of[class_of(bytes)]);
+}
+
 // ---- for templates ---------------------------------------------------------------------------------------------
 
-hazard_slot* take_hazard_slot() { return domain.take(); }
-void give_hazard_slot(hazard_slot* s) noexcept { domain.give(s); }
-void retire(hazard_object& o, hazard_object::reclaimer reclaim_by) noexcept { domain.retire(o, reclaim_by); }
+hazard_slot* take_hazard_slot() { return hazards.take(); }
+void give_hazard_slot(hazard_slot* s) noexcept { hazards.give(s); }
+void retire(hazard_object& o, hazard_object::reclaimer reclaim_by) noexcept { hazards.retire(o, reclaim_by); }
 
 void note_end_of_protection(const hazard_slot& s) noexcept {
   if (const hazard_object* o = s.protects.load(shim::order::relaxed)) hb_release(o);  // relaxed: the caller's own store
@@ -302,7 +342,7 @@ namespace runnel::inline RUNNEL_ABI {
 
 void hazard_pointer_clean_up() noexcept {
   sched::choice_point(sched::operation::release, nullptr);
-  detail::the_hazard_domain().clean_up();
+  detail::hazards.clean_up();
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

@@ -42,7 +42,7 @@ void stack_core::push(stack_node& n) noexcept {
 }
 
 stack_node* stack_core::pop() {
-  hazard_cache* const c = the_hazard_domain().cache();
+  hazard_cache* const c = hazards.cache();
   if (!c) throw std::bad_alloc();
   hazard_slot& protection = *c->own;
   stack_node* seen = top_.load(shim::order::relaxed);  // relaxed: loaded once more when it is protected

@@ -69,6 +69,17 @@ hazard_slot* take_hazard_slot();
 void give_hazard_slot(hazard_slot* s) noexcept;
 /// `reclaim` is called once no slot protects o; by this call, or a later one, of this or another thread.
 void retire(hazard_object& o, hazard_object::reclaimer reclaim) noexcept;
+
+// Memory of objects that come and go as those of a lock-free structure do: not over-aligned, and kept by the thread that has
+// reclaimed it, for its next ones.
+inline constexpr std::size_t largest_hazard_node = 152;
+/// Throws std::bad_alloc.
+void* take_hazard_node(std::size_t bytes);
+/// Of an object that nobody has seen.
+void give_hazard_node(void* p, std::size_t bytes) noexcept;
+/// The same for one that others may still be looking at. There is nothing to destroy in it.
+void retire_hazard_node(hazard_object& o, std::size_t bytes) noexcept;
+
 /// What the caller did with what s protects happens before that is reclaimed: for ThreadSanitizer and the explorer.
 void note_end_of_protection(const hazard_slot& s) noexcept;
 [[noreturn, gnu::cold]] void empty_hazard_pointer() noexcept;

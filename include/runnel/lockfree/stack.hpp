@@ -12,17 +12,18 @@
 // Blocking and cancellation: nothing waits and nothing is cancelled.
 // Errors: what moving or copying an element throws; std::bad_alloc. If a push throws, nothing was pushed; if the move out throws
 // in try_pop(), the element is gone and destroyed.
-// Cost: one compare-exchange each, and a pooled node; element and 24 bytes. Popped nodes are freed as retired objects are: see
-// hazard_pointer.hpp. The element itself ends in the try_pop() that takes it.
+// Cost: one compare-exchange each, and a node: the element and 24 bytes. Popped nodes are reclaimed as retired objects are (see
+// hazard_pointer.hpp); their thread keeps up to 1,024 of a size for its pushes, unless they are large or over-aligned. The
+// element itself ends in the try_pop() that takes it.
 // Source: R. K. Treiber, "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986; M. Michael, "Hazard Pointers" (2004),
 // https://doi.org/10.1109/TPDS.2004.8.
 #pragma once
 
 #include <runnel/detail/stack_core.hpp>
-#include <runnel/sched/frame.hpp>
 #include <runnel/sched/operation.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <memory>
 #include <new>
 #include <optional>
@@ -43,9 +44,9 @@ class stack {
   /// Destroys the elements that are left, the newest first. Nobody uses the stack any more.
   ~stack() {
     for (detail::stack_node* n = core_.first(); n;) {
-      node& popped = static_cast<node&>(*std::exchange(n, n->next));
-      std::destroy_at(popped.value());
-      delete &popped;
+      node* const left = static_cast<node*>(std::exchange(n, n->next));
+      std::destroy_at(left->value());
+      give(left);
     }
   }
   stack(const stack&) = delete;
@@ -71,9 +72,9 @@ class stack {
     requires std::constructible_from<T, Args...>
   void emplace(Args&&... args) {
     sched::choice_point(sched::operation::push, this);
-    auto fresh = std::make_unique<node>();
-    ::new (static_cast<void*>(fresh->memory)) T(std::forward<Args>(args)...);
-    core_.push(*fresh.release());
+    fresh_node fresh;
+    ::new (static_cast<void*>(fresh.made->memory)) T(std::forward<Args>(args)...);
+    core_.push(*std::exchange(fresh.made, nullptr));
   }
 
   /// The newest element; none: the stack was empty.
@@ -110,9 +111,44 @@ class stack {
 
  private:
   /// Its element lives from the push to the pop, its memory for longer.
-  struct node : detail::stack_node, sched::pooled {
+  struct node : detail::stack_node {
     T* value() noexcept { return std::launder(reinterpret_cast<T*>(memory)); }
     alignas(T) std::byte memory[sizeof(T)];
+  };
+  static constexpr bool is_small = sizeof(node) <= detail::largest_hazard_node && alignof(node) <= alignof(std::max_align_t);
+
+  static node* take() {
+    if constexpr (is_small) {
+      return ::new (detail::take_hazard_node(sizeof(node))) node;
+    } else {
+      return new node;
+    }
+  }
+  /// One that nobody else sees.
+  static void give(node* n) noexcept {
+    if constexpr (is_small) {
+      detail::give_hazard_node(n, sizeof(node));
+    } else {
+      delete n;
+    }
+  }
+  static void retire(node& n) noexcept {
+    if constexpr (is_small) {
+      detail::retire_hazard_node(n, sizeof(node));
+    } else {
+      detail::retire(n, [](detail::hazard_object& o) noexcept { delete &static_cast<node&>(static_cast<detail::stack_node&>(o)); });
+    }
+  }
+
+  /// Until it is pushed.
+  struct fresh_node {
+    fresh_node() : made(take()) {}
+    fresh_node(const fresh_node&) = delete;
+    fresh_node& operator=(const fresh_node&) = delete;
+    ~fresh_node() {
+      if (made) give(made);
+    }
+    node* made;
   };
   /// Ends a popped element, and gives its node away.
   struct owner {
@@ -121,7 +157,7 @@ class stack {
     owner& operator=(const owner&) = delete;
     ~owner() {
       std::destroy_at(taken.value());
-      detail::retire(taken, [](detail::hazard_object& o) noexcept { delete &static_cast<node&>(static_cast<detail::stack_node&>(o)); });
+      retire(taken);
     }
     node& taken;
   };

@@ -177,12 +177,12 @@ void world::keep_running() noexcept {
 }
 
 OUTSIDE hazards::hazards() noexcept {
-  hazard_domain& d = runnel::detail::the_hazard_domain();
+  hazard_domain& d = runnel::detail::hazards;
   d.*member(free_of{}) = nullptr;
   d.*member(idle_of{}) = nullptr;
 }
 OUTSIDE hazards::~hazards() {
-  hazard_domain& d = runnel::detail::the_hazard_domain();
+  hazard_domain& d = runnel::detail::hazards;
   for (auto* c = d.*member(idle_of{}); c;) std::free(std::exchange(c, c->next_idle));
   for (own_state& o : own) std::free(std::exchange(o.attached[static_cast<int>(sched::attachment::hazards)], nullptr));
   // relaxed: all is over
