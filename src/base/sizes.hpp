@@ -20,5 +20,9 @@ inline constexpr int lock_pauses = 64;                    ///< before the first 
 inline constexpr int lock_spin_rounds = small ? 0 : 4;    ///< before its waiter gives way
 inline constexpr int steal_rounds = small ? 1 : 4;        ///< looks at every other queue before a search is given up
 inline constexpr int far_waits = small ? 1 : 16;          ///< heavy fences of one-to-one channels between looks at their use
+inline constexpr int stack_pauses = small ? 1 : 64;         ///< of who loses a race for the top of a stack, at most
+inline constexpr std::size_t hazard_block = small ? 1 : 8;        ///< hazard pointers made at a time; kept for use twice as many
+inline constexpr std::size_t retired = small ? 2 : 1024;          ///< objects of a thread, before it looks which nobody protects
+inline constexpr std::size_t retired_for_a_slot = small ? 0 : 2;  ///< the same, for each hazard pointer there is
 
 }  // namespace runnel::inline RUNNEL_ABI::sizes

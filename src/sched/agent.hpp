@@ -36,7 +36,8 @@ struct agent : detail::list_hook<listener_tag> {
   // Written by the owner before and after a wait, read by reports at any time.
   shim::atomic<wait_reason> reason{wait_reason::none};
   shim::atomic<bool> timed{false};  ///< the wait has a deadline
-  std::uint8_t sections_without_parking = 0;  ///< owner only: see no_parking
+  std::uint8_t sections_without_parking : 7 = 0;  ///< owner only: see no_parking
+  bool reclaims : 1 = false;                      ///< owner only, for hazard pointers: it calls deleters
   // Owner only, the cancellation layer's too (src/context.cpp), which the scheduler does not interpret.
   std::int32_t operations_left = operations_a_turn;  ///< of this turn; set anew by the worker that resumes a fiber
   shim::atomic<std::uint32_t> word{0};               ///< of the wait that is going on: see waiter.cpp

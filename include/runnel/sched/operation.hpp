@@ -15,6 +15,7 @@ enum class operation : std::uint8_t {
   start, join, look, cancel, yield, sleep, send, receive, close, select, lock, try_lock, unlock, add, wait, arm, stop,
   load, store, exchange, read, write,
   notify, acquire, release, lock_shared, unlock_shared,
+  push, pop, protect, retire,
 };
 
 // Only in the build for exploration.

@@ -23,7 +23,8 @@ const char* to_string(operation o) noexcept {
   static constexpr const char* names[] = {
       "start", "join", "look at", "cancel", "yield", "sleep", "send to", "receive from", "close", "select", "lock",
       "try to lock", "unlock", "add to", "wait for", "arm", "stop", "load", "store", "change", "read", "write",
-      "notify", "acquire from", "release to", "lock for reading", "unlock for reading"};
+      "notify", "acquire from", "release to", "lock for reading", "unlock for reading", "push to",
+      "pop from", "protect", "retire"};
   return names[static_cast<std::size_t>(o)];
 }
 

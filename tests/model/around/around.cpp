@@ -4,6 +4,7 @@
 
 #include "base/last_errno.hpp"
 #include "fiber/switch.hpp"
+#include "lockfree/hazard_domain.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/fiber_pool.hpp"
 #include "sched/monitor.hpp"
@@ -14,6 +15,7 @@
 #include <runnel/base/assert.hpp>
 #include <runnel/base/random.hpp>
 #include <runnel/detail/task_core.hpp>
+#include <runnel/sched/attachment.hpp>
 #include <runnel/sched/left_waiters.hpp>
 #include <runnel/sched/stripe.hpp>
 
@@ -52,6 +54,8 @@ struct own_state {
   void* left_sp = nullptr;
   void* exceptions[2] = {};
   int error = 0;
+  void* attached[sched::attachments] = {};
+  void (*ends[sched::attachments])(void*) noexcept = {};
 };
 std::array<own_state, threads> own;
 sched::thread_agent agents[threads];
@@ -98,6 +102,19 @@ template struct expose<workers_of, &sched::runtime::workers_>;
 struct running_of {
   friend auto member(running_of) noexcept;
 };
+using runnel::detail::hazard_domain;
+struct blocks_of {
+  friend auto member(blocks_of) noexcept;
+};
+struct free_of {
+  friend auto member(free_of) noexcept;
+};
+struct idle_of {
+  friend auto member(idle_of) noexcept;
+};
+template struct expose<blocks_of, &hazard_domain::blocks_>;
+template struct expose<free_of, &hazard_domain::free_>;
+template struct expose<idle_of, &hazard_domain::idle_>;
 template struct expose<stopping_of, &sched::runtime::stopping_>;
 template struct expose<running_of, &sched::runtime::running_>;
 
@@ -122,6 +139,7 @@ OUTSIDE static void begin(unsigned n) noexcept {
     t.ambient = t.listens_to = nullptr;
     t.innermost = nullptr;
     t.shields = 0;
+    t.reclaims = false;
     static_cast<runnel::detail::list_hook<sched::listener_tag>&>(t) = {};
   }
   the_runtime.*member(first_injected{}) = the_runtime.*member(last_injected{}) = nullptr;
@@ -156,6 +174,24 @@ void world::stop(unsigned n) noexcept {
 void world::keep_running() noexcept {
   // release: as in runtime::start()
   (the_runtime.*member(running_of{})).store(true, order::release);
+}
+
+OUTSIDE hazards::hazards() noexcept {
+  hazard_domain& d = runnel::detail::hazards;
+  d.*member(free_of{}) = nullptr;
+  d.*member(idle_of{}) = nullptr;
+}
+OUTSIDE hazards::~hazards() {
+  hazard_domain& d = runnel::detail::hazards;
+  for (auto* c = d.*member(idle_of{}); c;) std::free(std::exchange(c, c->next_idle));
+  for (own_state& o : own) std::free(std::exchange(o.attached[static_cast<int>(sched::attachment::hazards)], nullptr));
+  // relaxed: all is over
+  for (auto* b = (d.*member(blocks_of{})).load(order::relaxed); b;) std::free(std::exchange(b, b->next));
+}
+OUTSIDE void end_thread() noexcept {
+  own_state& o = mine();
+  for (unsigned i = 0; i < sched::attachments; ++i)
+    if (void* const what = std::exchange(o.attached[i], nullptr)) o.ends[i](what);
 }
 
 OUTSIDE void set_time(runnel::time_point t) noexcept { now = t; }
@@ -313,6 +349,12 @@ agent& this_agent() {
 }
 
 place this_place() { return {this_agent(), &agents[model::thread_number()]}; }
+
+OUTSIDE void* attached(attachment which) noexcept { return mine().attached[static_cast<unsigned>(which)]; }
+OUTSIDE void attach(attachment which, void* what, void (*ends)(void*) noexcept) noexcept {
+  mine().attached[static_cast<unsigned>(which)] = what;
+  mine().ends[static_cast<unsigned>(which)] = ends;
+}
 
 fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) { detail::fatal("reserve_fiber"); }
 void start_fiber(fiber*, job&) noexcept { detail::fatal("start_fiber"); }

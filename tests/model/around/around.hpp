@@ -40,6 +40,17 @@ void choose_at_random() noexcept;
 /// For world: no timer is armed.
 void forget_timers() noexcept;
 
+/// To be made after the world, where hazard pointers are used: none exists yet, and nothing is retired.
+class hazards {
+ public:
+  hazards() noexcept;
+  ~hazards();
+  hazards(const hazards&) = delete;
+  hazards& operator=(const hazards&) = delete;
+};
+/// What the calling thread has attached is told that the thread ends.
+void end_thread() noexcept;
+
 /// A fiber with a stack that runs f(). It is given back by whoever runs it last.
 class test_fiber : public runnel::sched::fiber, private runnel::sched::job {
  public:
