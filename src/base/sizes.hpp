@@ -20,5 +20,6 @@ inline constexpr int lock_pauses = 64;                    ///< before the first 
 inline constexpr int lock_spin_rounds = small ? 0 : 4;    ///< before its waiter gives way
 inline constexpr int steal_rounds = small ? 1 : 4;        ///< looks at every other queue before a search is given up
 inline constexpr int far_waits = small ? 1 : 16;          ///< heavy fences of one-to-one channels between looks at their use
+inline constexpr std::size_t retired = small || detail::exploring ? 2 : 32;    ///< objects before a grace period of RCU begins for them
 
 }  // namespace runnel::inline RUNNEL_ABI::sizes

@@ -36,7 +36,8 @@ struct agent : detail::list_hook<listener_tag> {
   // Written by the owner before and after a wait, read by reports at any time.
   shim::atomic<wait_reason> reason{wait_reason::none};
   shim::atomic<bool> timed{false};  ///< the wait has a deadline
-  std::uint8_t sections_without_parking = 0;  ///< owner only: see no_parking
+  std::uint8_t sections_without_parking = 0;  ///< owner only: how many there are of no_parking, and in_read_section
+  static constexpr std::uint8_t in_read_section = 0x80;
   // Owner only, the cancellation layer's too (src/context.cpp), which the scheduler does not interpret.
   std::int32_t operations_left = operations_a_turn;  ///< of this turn; set anew by the worker that resumes a fiber
   shim::atomic<std::uint32_t> word{0};               ///< of the wait that is going on: see waiter.cpp
@@ -105,5 +106,12 @@ struct place {
   const void* thread;
 };
 [[gnu::noinline]] place this_place();
+
+/// The caller, and what is attached for readers to the thread that it runs on at this moment.
+struct reader_place {
+  agent& caller;
+  void* reader;
+};
+[[gnu::noinline]] reader_place this_reader_place();
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

@@ -119,6 +119,15 @@ place this_place() {
   return {a, &a};
 }
 
+reader_place this_reader_place() {
+  asm volatile("");
+  void* const reader = things[static_cast<unsigned>(attachment::reader)].what;
+  if (current_worker) {
+    if (fiber* f = current_worker->running()) return {*f, reader};
+  }
+  return {current_thread ? *current_thread : new_thread_agent(), reader};
+}
+
 unsigned stripe_of_caller() noexcept {
   asm volatile("");
   if (current_worker) return current_worker->index();

@@ -61,13 +61,11 @@ std::string describe_fibers(const char* heading, const world* of) {
   return s;
 }
 
-namespace {
 std::string describe(const agent& a) {
   if (!a.is_fiber) return "a thread outside the runtime";
   const fiber_label::text who = static_cast<const fiber&>(a).label.read();
   return name_of(who) + site_of(who);
 }
-}  // namespace
 
 std::string describe_caller() { return describe(this_agent()); }
 std::string describe(const waiter& w) { return describe(w.who()); }

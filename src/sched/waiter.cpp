@@ -87,7 +87,7 @@ const char* to_string(wait_reason r) noexcept {
       "a group's slot", "wait group", "mutex", "blocking call", "readable descriptor", "writable descriptor",
       "the root fiber", "the end of an after_func", "a bubble",
       "condition variable", "semaphore", "shared mutex, shared", "shared mutex, exclusive",
-      "once", "lazy", "latch", "barrier", "event"};
+      "once", "lazy", "latch", "barrier", "event", "rcu grace period"};
   return names[static_cast<std::size_t>(r)];
 }
 
@@ -261,12 +261,21 @@ void wake_list::wake_all() noexcept {
 no_parking::no_parking() noexcept : owner_(this_agent()) { ++owner_.sections_without_parking; }
 no_parking::~no_parking() { --owner_.sections_without_parking; }
 
+namespace {
+[[noreturn, gnu::cold, gnu::noinline]] void refuse_to_park(const agent& a, wait_reason reason, const void* object) noexcept {
+  if (a.sections_without_parking & agent::in_read_section)
+    detail::fatal("a wait (%s, %p) inside an RCU read section, for whose end writers and memory wait: copy what it needs out of "
+                  "it, end it, and wait behind it",
+                  to_string(reason), object);
+  detail::fatal("a wait (%s, %p) inside a function that runs under a lock of the library, such as that of "
+                "concurrent_map::visit: take what it needs out of it, and wait behind it",
+                to_string(reason), object);
+}
+}  // namespace
+
 claim_token park(waiter& w, wait_reason reason, const void* object, time_point deadline) noexcept {
   agent& a = *w.target_;
-  if (a.sections_without_parking != 0) [[unlikely]]
-    detail::fatal("a wait (%s, %p) inside a function that runs under a lock of the library, such as that of "
-                  "concurrent_map::visit: take what it needs out of it, and wait behind it",
-                  to_string(reason), object);
+  if (a.sections_without_parking != 0) [[unlikely]] refuse_to_park(a, reason, object);
   // relaxed: for reports, which may be a moment behind
   a.object.store(object, shim::order::relaxed);
   a.timed.store(deadline != never, shim::order::relaxed);
@@ -294,7 +303,11 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
 
 void yield_turn() noexcept { yield_turn(this_agent()); }
 void yield_turn(agent& a) noexcept {
-  if (a.sections_without_parking != 0) return;  // whoever ran instead might wait for what the caller holds
+  if (a.sections_without_parking != 0) [[unlikely]] {
+    if (a.sections_without_parking & agent::in_read_section)
+      detail::fatal("yield inside an RCU read section, for whose end writers and memory wait: end it first");
+    return;  // whoever ran instead might wait for what the caller holds
+  }
   if (!a.is_fiber) {
     sched_yield();
     return;
@@ -307,6 +320,7 @@ void yield_turn(agent& a) noexcept {
 
 void end_turn(agent& a) noexcept {
   a.operations_left = agent::operations_a_turn;
+  if (a.sections_without_parking != 0) return;  // as in yield_turn()
   if (!a.is_fiber) return;  // the kernel divides the time of threads
   if constexpr (detail::exploring) {
     if (a.lives_in && a.lives_in->controlled_by) return;  // turns are the control's

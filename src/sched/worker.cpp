@@ -179,6 +179,9 @@ extern "C" void runnel_fiber_main(void* argument) noexcept {
   this_worker()->arrived(f.sanitizer, {});
   job& work = *f.work.load(shim::order::relaxed);  // relaxed: as in execute()
   work.run(work);
+  if (f.sections_without_parking != 0) [[unlikely]]
+    detail::fatal("a fiber ends inside an RCU read section: give back each guard of rcu<T> before, and call unlock() as often "
+                  "as lock()");
   worker::leave(f, afterwards::recycle);
   __builtin_unreachable();
 }

@@ -11,6 +11,7 @@ namespace runnel::inline RUNNEL_ABI::sched {
 
 /// "fiber 7 \"reader\", started at file:line", or "a thread outside the runtime".
 std::string describe(const waiter& w);
+std::string describe(const agent& a);
 
 /// Ends the process if anybody waits in these queues of an object that is being destroyed; the message names them. In a forked
 /// child nobody waits any more.
