@@ -29,8 +29,6 @@
 #include <runnel/sched/left_waiters.hpp>
 #include <runnel/sched/operation.hpp>
 
-#include <pthread.h>
-
 #include <cstdlib>
 #include <new>
 
@@ -72,28 +70,6 @@ void fence_of(const rcu_reader& r) noexcept {
   } else {
     shim::light_fence();
   }
-}
-
-// ---- fork: the child has one thread, and no other's sections
-
-void before_fork() noexcept {
-  the_rcu().lock.lock();
-  the_rcu().for_each_reader([](rcu_reader& r) { r.lock.lock(); });
-}
-void after_fork() noexcept {
-  the_rcu().for_each_reader([](rcu_reader& r) { r.lock.unlock(); });
-  the_rcu().lock.unlock();
-}
-void in_child() noexcept {
-  const void* const own = sched::attached(sched::attachment::reader);
-  the_rcu().for_each_reader([own](rcu_reader& r) {
-    if (&r == own) return;
-    r.nesting = 0;
-    r.word.store(0, shim::order::relaxed);       // relaxed: there is nobody else
-    r.key.store(nullptr, shim::order::relaxed);  // relaxed: as above
-  });
-  the_rcu().forget_others(sched::this_agent());
-  after_fork();
 }
 
 // ---- the caller's reader
@@ -141,8 +117,7 @@ rcu_reader* rcu_state::find(const void* key) const noexcept {
 
 /// A record with that key; null: with itself as the key.
 rcu_reader& rcu_state::enlist(const void* key) noexcept {
-  static const int watched = pthread_atfork(&before_fork, &after_fork, &in_child);
-  static_cast<void>(watched);  // fails without memory: a child may then wait for readers that it does not have
+  watch_forks_of_rcu();
   const raw_guard hold(lock);
   // acquire: pairs with who gave it back, for its lists
   rcu_reader* r = readers.load(shim::order::relaxed);  // relaxed: written under the lock
@@ -222,8 +197,8 @@ void rcu_state::wait_for(std::uint64_t period, sched::agent& caller) noexcept {
   const time_point since = steady_clock::now();
   // In virtual time a section takes none; else a report once it has taken this long.
   const bool patient = sched::number_of_this_world() != 0;
-  // relaxed: a setting
-  time_point limit = patient ? never : since + std::chrono::nanoseconds(rcu_patience_ns.load(shim::order::relaxed));
+  const std::chrono::nanoseconds patience(rcu_patience_ns.load(shim::order::relaxed));  // relaxed: a setting
+  time_point limit = patient ? never : duration(patience).after(since);
   sched::waiter w(caller);
   sched::wait_node n(w);
   while (announce(n)) {

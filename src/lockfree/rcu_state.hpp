@@ -133,6 +133,8 @@ struct rcu_state {
 };
 
 rcu_state& the_rcu() noexcept;
+/// From now on a forked child forgets the sections of threads that it does not have.
+void watch_forks_of_rcu() noexcept;
 /// The caller's, for what it retires.
 rcu_reader& rcu_retirer(const sched::agent& caller) noexcept;
 

@@ -4,6 +4,7 @@
 
 #include "base/last_errno.hpp"
 #include "fiber/switch.hpp"
+#include "lockfree/rcu_state.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/fiber_pool.hpp"
 #include "sched/monitor.hpp"
@@ -14,6 +15,7 @@
 #include <runnel/base/assert.hpp>
 #include <runnel/base/random.hpp>
 #include <runnel/detail/task_core.hpp>
+#include <runnel/sched/attachment.hpp>
 #include <runnel/sched/left_waiters.hpp>
 #include <runnel/sched/stripe.hpp>
 
@@ -52,11 +54,16 @@ struct own_state {
   void* left_sp = nullptr;
   void* exceptions[2] = {};
   int error = 0;
+  struct {
+    void* what = nullptr;
+    void (*ends)(void*) noexcept = nullptr;
+  } attached[sched::attachments] = {};
 };
 std::array<own_state, threads> own;
 sched::thread_agent agents[threads];
 runnel::time_point now{};
 bool random_choices = false;
+bool reports_allowed = false;
 
 OUTSIDE own_state& mine() { return own[model::thread_number()]; }
 
@@ -113,12 +120,13 @@ namespace around {
 OUTSIDE static void begin(unsigned n) noexcept {
   for (own_state& o : own) o = own_state{};
   now = {};
-  random_choices = false;
+  random_choices = reports_allowed = false;
   stacks_used = 0;
   kicks = 0;
   if (n > 4) std::abort();
   // An execution that was given up has left these as they were.
   for (sched::thread_agent& t : agents) {
+    t.sections_without_parking = 0;
     t.ambient = t.listens_to = nullptr;
     t.innermost = nullptr;
     t.shields = 0;
@@ -159,6 +167,13 @@ void world::keep_running() noexcept {
 }
 
 OUTSIDE void set_time(runnel::time_point t) noexcept { now = t; }
+
+void end_attachments() noexcept {
+  for (auto& a : mine().attached)
+    if (void* const what = std::exchange(a.what, nullptr)) a.ends(what);
+}
+
+OUTSIDE void allow_reports() noexcept { reports_allowed = true; }
 
 OUTSIDE void choose_at_random() noexcept { random_choices = true; }
 
@@ -293,7 +308,9 @@ void fatal(const char* format, ...) noexcept {
   model::check(false, text);
   std::abort();
 }
-void report(const char* format, ...) noexcept { fatal("%s", format); }
+OUTSIDE void report(const char* format, ...) noexcept {
+  if (!reports_allowed) fatal("%s", format);
+}
 void task_core::see_end() noexcept {}  // only announces
 // Starting fibers is not a part of any model.
 fiber_frame::fiber_frame(context_node&) noexcept { fatal("fiber_frame"); }
@@ -312,6 +329,11 @@ agent& this_agent() {
   return agents[model::thread_number()];
 }
 
+OUTSIDE void* attached(attachment which) noexcept { return mine().attached[static_cast<unsigned>(which)].what; }
+OUTSIDE void attach(attachment which, void* what, void (*ends)(void*) noexcept) noexcept {
+  mine().attached[static_cast<unsigned>(which)] = {what, ends};
+}
+reader_place this_reader_place() { return {this_agent(), attached(attachment::reader)}; }
 place this_place() { return {this_agent(), &agents[model::thread_number()]}; }
 
 fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) { detail::fatal("reserve_fiber"); }
@@ -337,12 +359,18 @@ void release_fiber(fiber*) noexcept {}
 void install_overflow_report() noexcept {}
 void check_stack(const fiber&) noexcept {}
 void watch_forks() noexcept {}
+}  // namespace sched
+namespace detail {
+void watch_forks_of_rcu() noexcept {}
+}  // namespace detail
+namespace sched {
 void refuse_in_forked_child() { detail::fatal("a forked child"); }
 signal_stack::signal_stack() noexcept { memory_ = nullptr; }
 signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
 std::string describe_caller() { return "a thread"; }
 std::string describe(const waiter&) { return "a thread"; }
+std::string describe(const agent&) { return "a thread"; }
 unsigned stripe_count() noexcept { return 2; }
 unsigned stripe_of_caller() noexcept { return model::thread_number(); }
 

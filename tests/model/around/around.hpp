@@ -37,6 +37,12 @@ void set_time(runnel::time_point t) noexcept;
 /// In this execution random choices are tried all; without it they are always the first.
 void choose_at_random() noexcept;
 
+/// What the calling thread's end does with what is attached to it.
+void end_attachments() noexcept;
+
+/// In this execution a report is no failure.
+void allow_reports() noexcept;
+
 /// For world: no timer is armed.
 void forget_timers() noexcept;
 
