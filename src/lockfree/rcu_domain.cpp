@@ -78,8 +78,7 @@ void thread_ends(void* what) noexcept {
   auto& r = *static_cast<rcu_reader*>(what);
   if (r.nesting != 0)
     fatal("a thread ends inside an RCU read section: give back each guard of rcu<T> before, and call unlock() as often as lock()");
-  the_rcu().leave_retired(r);
-  r.key.store(nullptr, shim::order::release);  // release: the next thread that has this record sees it as it is now
+  the_rcu().strike_off(r);
 }
 
 /// A record for the calling thread.
@@ -109,19 +108,19 @@ rcu_reader* known_reader() noexcept {
 rcu_state& the_rcu() noexcept { return domain_state.state; }
 
 rcu_reader* rcu_state::find(const void* key) const noexcept {
-  // acquire: pairs with enlist(), for what was written into the record before
-  for (rcu_reader* r = readers.load(shim::order::acquire); r; r = r->next)
-    if (r->key.load(shim::order::relaxed) == key) return r;  // relaxed: the caller wrote it, or it is not the caller's
-  return nullptr;
+  rcu_reader* found = nullptr;
+  for_each_reader([&](rcu_reader& r) {
+    if (r.key.load(shim::order::relaxed) == key) found = &r;  // relaxed: the caller wrote it, or it is not the caller's
+  });
+  return found;
 }
 
 /// A record with that key; null: with itself as the key.
 rcu_reader& rcu_state::enlist(const void* key) noexcept {
   watch_forks_of_rcu();
   const raw_guard hold(lock);
-  // acquire: pairs with who gave it back, for its lists
   rcu_reader* r = readers.load(shim::order::relaxed);  // relaxed: written under the lock
-  while (r && r->key.load(shim::order::acquire)) r = r->next;
+  while (r && r->key.load(shim::order::relaxed)) r = r->next;  // relaxed: as above
   if (!r) {
     // Outside operator new: it is never freed, and a program that counts its allocations should not see a leak.
     void* const memory = std::aligned_alloc(alignof(rcu_reader), sizeof(rcu_reader));
@@ -138,7 +137,7 @@ rcu_reader& rcu_state::enlist(const void* key) noexcept {
 rcu_reader& rcu_retirer(const sched::agent&) noexcept {
   if constexpr (exploring) {
     // One for each world: on which thread a member runs must not matter.
-    const void* const key = reinterpret_cast<const void*>(std::uintptr_t{sched::number_of_this_world()} * 2 + 1);
+    const void* const key = rcu_retirer_key(sched::number_of_this_world());
     rcu_reader* const r = the_rcu().find(key);
     return r ? *r : the_rcu().enlist(key);
   } else {
@@ -257,8 +256,8 @@ static void leave(rcu_reader& r, rcu_state& s) noexcept {
   const std::uint64_t period = r.word.load(shim::order::relaxed);                                  // relaxed: own write
   hb_release(&r);
   r.word.store(0, shim::order::release);  // release: pairs with oldest(); before the fence, see the head
-  if constexpr (exploring) r.key.store(nullptr, shim::order::release);  // release: as in thread_ends()
   fence_of(r);
+  if constexpr (exploring) s.strike_off(r);
   if (s.awaited.load(shim::order::relaxed) > period) [[unlikely]] s.reader_left();  // relaxed: behind the fence
 }
 

@@ -83,7 +83,8 @@ bool rcu_state::begin_run(rcu_run& r, rcu_list& adopted) noexcept {
   if (in_run(*r.who)) return false;
   r.number = ++last_run;
   runs.push_back(r);
-  adopted.append(orphans);
+  // What schedules have left is not for a later one, which would not repeat itself.
+  if (!exploring || sched::number_of_this_world() == 0) adopted.append(orphans);
   return true;
 }
 
@@ -141,12 +142,12 @@ void rcu_state::barrier(sched::agent& caller) noexcept {
   wait_for_runs(caller);
 }
 
-/// Of a thread that ends.
-void rcu_state::leave_retired(rcu_reader& r) noexcept {
+void rcu_state::strike_off(rcu_reader& r) noexcept {
   const raw_guard hold(lock);
   const raw_guard hold_lists(r.lock);
   orphans.append(r.pending);
   orphans.append(r.fresh);
+  r.key.store(nullptr, shim::order::relaxed);  // relaxed: read under the lock by who looks for a free one
 }
 
 /// In a forked child: nobody but `self` waits or runs deleters. Under the lock.

@@ -115,7 +115,8 @@ struct rcu_state {
   bool in_run(const sched::agent& a) noexcept;
   void wait_for_runs(sched::agent& caller) noexcept;
   void barrier(sched::agent& caller) noexcept;
-  void leave_retired(rcu_reader& r) noexcept;
+  /// Its thread ends: the record is free, and what was retired there is anybody's.
+  void strike_off(rcu_reader& r) noexcept;
   void forget_others(const sched::agent& self) noexcept;
 
   shim::atomic<rcu_reader*> readers{nullptr};  ///< written under the lock
@@ -135,6 +136,10 @@ struct rcu_state {
 rcu_state& the_rcu() noexcept;
 /// From now on a forked child forgets the sections of threads that it does not have.
 void watch_forks_of_rcu() noexcept;
+/// In the build for exploration: whose record keeps what the members of a world retire.
+inline const void* rcu_retirer_key(std::uint32_t number_of_world) noexcept {
+  return reinterpret_cast<const void*>(std::uintptr_t{number_of_world} * 2 + 1);
+}
 /// The caller's, for what it retires.
 rcu_reader& rcu_retirer(const sched::agent& caller) noexcept;
 

@@ -64,7 +64,7 @@ std::unique_ptr<object> replace(pointer& p, int v) {
 void end(pointer& p) { delete p.load(order::acquire); }  // acquire: after its last writer
 
 TEST(rcu, a_reader_sees_the_old_one_or_the_new_one_and_never_a_freed_one) {
-  expect_passes(explore(bounds{2, 2}, [] {
+  expect_passes(explore(bounds{3, 3}, [] {
     domain_world w;
     pointer p(new object(1));
     model::thread reader([&] {
@@ -80,7 +80,7 @@ TEST(rcu, a_reader_sees_the_old_one_or_the_new_one_and_never_a_freed_one) {
 }
 
 TEST(rcu, the_second_section_of_a_reader_is_no_reason_to_wait_and_none_to_forget_the_first) {
-  expect_passes(explore(bounds{2, 2}, [] {
+  expect_passes(explore(bounds{3, 3}, [] {
     domain_world w;
     pointer p(new object(1));
     model::thread reader([&] {
@@ -96,7 +96,7 @@ TEST(rcu, the_second_section_of_a_reader_is_no_reason_to_wait_and_none_to_forget
 }
 
 TEST(rcu, an_inner_section_ends_nothing) {
-  expect_passes(explore(bounds{2, 2}, [] {
+  expect_passes(explore(bounds{3, 3}, [] {
     domain_world w;
     pointer p(new object(1));
     model::thread reader([&] {
@@ -151,7 +151,7 @@ TEST(rcu, of_two_readers_the_last_one_wakes) {
 
 TEST(rcu, without_a_heavy_fence_both_sides_execute_one_of_their_own) {
   runnel::detail::heavy_fence_forbidden = true;
-  expect_passes(explore(bounds{2, 2}, [] {
+  expect_passes(explore(bounds{3, 3}, [] {
     domain_world w;
     pointer p(new object(1));
     model::thread reader([&] {
