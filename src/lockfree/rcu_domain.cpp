@@ -22,6 +22,7 @@
 
 #include "fiber/sanitizer.hpp"
 #include "lockfree/rcu_state.hpp"
+#include "lockfree/this_reader.hpp"
 
 #include <runnel/base/assert.hpp>
 #include <runnel/base/heavy_fence.hpp>
@@ -31,6 +32,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <string>
 
 namespace runnel::inline RUNNEL_ABI {
 
@@ -75,32 +77,36 @@ void fence_of(const rcu_reader& r) noexcept {
 // ---- the caller's reader
 
 void thread_ends(void* what) noexcept {
-  auto& r = *static_cast<rcu_reader*>(what);
-  if (r.nesting != 0)
+  auto& r = *static_cast<rcu_reader*>(static_cast<sched::read_depth*>(what));
+  if (r.sections != 0)
     fatal("a thread ends inside an RCU read section: give back each guard of rcu<T> before, and call unlock() as often as lock()");
+  set_this_reader(nullptr);
   the_rcu().strike_off(r);
 }
 
 /// A record for the calling thread.
-rcu_reader& join() noexcept {
+[[gnu::cold, gnu::noinline]] rcu_reader& join() noexcept {
   rcu_reader& r = the_rcu().enlist(nullptr);
-  sched::attach(sched::attachment::reader, &r, &thread_ends);
+  sched::attach(sched::attachment::reader, static_cast<sched::read_depth*>(&r), &thread_ends);
+  set_this_reader(&r);
   return r;
 }
 
 /// The caller's, for a section that it begins.
-rcu_reader& reader_of(const sched::reader_place& here) noexcept {
+rcu_reader& reader_of_caller() noexcept {
   if constexpr (exploring) {
-    rcu_reader* const r = the_rcu().find(&here.caller);
-    return r ? *r : the_rcu().enlist(&here.caller);
+    const sched::agent& caller = sched::this_agent();
+    rcu_reader* const r = the_rcu().find(&caller);
+    return r ? *r : the_rcu().enlist(&caller);
   } else {
-    return here.reader ? *static_cast<rcu_reader*>(here.reader) : join();
+    rcu_reader* const r = this_reader();
+    return r ? *r : join();
   }
 }
 /// Null when the caller has none, so it is in no section.
 rcu_reader* known_reader() noexcept {
   if constexpr (exploring) return the_rcu().find(&sched::this_agent());
-  return static_cast<rcu_reader*>(sched::attached(sched::attachment::reader));
+  return this_reader();
 }
 
 }  // namespace
@@ -130,19 +136,20 @@ rcu_reader& rcu_state::enlist(const void* key) noexcept {
     r->next = readers.load(shim::order::relaxed);  // relaxed: as above
     readers.store(r, shim::order::release);        // release: publishes the record
   }
-  r->key.store(key ? key : r, shim::order::relaxed);  // relaxed: written under the lock
+  r->key.store(key ? key : r, shim::order::relaxed);                  // relaxed: written under the lock
+  r->thread.store(sched::this_place().thread, shim::order::relaxed);  // relaxed: for reports
   return *r;
 }
 
-rcu_reader& rcu_retirer(const sched::agent&) noexcept {
+rcu_reader& rcu_retirer() noexcept {
   if constexpr (exploring) {
     // One for each world: on which thread a member runs must not matter.
     const void* const key = rcu_retirer_key(sched::number_of_this_world());
     rcu_reader* const r = the_rcu().find(key);
     return r ? *r : the_rcu().enlist(key);
   } else {
-    void* const r = sched::attached(sched::attachment::reader);
-    return r ? *static_cast<rcu_reader*>(r) : join();
+    rcu_reader* const r = this_reader();
+    return r ? *r : join();
   }
 }
 
@@ -215,14 +222,14 @@ void rcu_state::wait_for(std::uint64_t period, sched::agent& caller) noexcept {
 
 void rcu_state::report_stalled(std::uint64_t period, duration waited) const noexcept {
   for_each_reader([&](const rcu_reader& r) {
-    const std::uint64_t word = r.word.load(shim::order::acquire);  // acquire: for the owner, who is in the section still
+    // relaxed: as for a report, which may be a moment behind
+    const std::uint64_t word = r.word.load(shim::order::relaxed);
     if (word == 0 || word >= period) return;
-    const sched::agent* const who = r.owner.load(shim::order::relaxed);  // relaxed: as above
-    if (!who) return;
+    const std::string who = sched::describe_user_of(r.thread.load(shim::order::relaxed));  // relaxed: as above
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(waited.nanoseconds()).count();
     report("an RCU read section holds up a grace period for %lld ms: it is that of %s. Sections are to be short: copy what takes "
            "long out of it",
-           static_cast<long long>(ms), sched::describe(*who).c_str());
+           static_cast<long long>(ms), who.c_str());
   });
 }
 
@@ -239,9 +246,8 @@ void rcu_state::report_stalled(std::uint64_t period, duration waited) const noex
 }
 
 /// The outermost section begins.
-static void enter(rcu_reader& r, sched::agent& caller, rcu_state& s) noexcept {
-  caller.sections_without_parking |= sched::agent::in_read_section;
-  r.owner.store(&caller, shim::order::relaxed);  // relaxed: published by the word
+static void enter(rcu_reader& r, rcu_state& s) noexcept {
+  if constexpr (exploring) sched::this_agent().sections_without_parking |= sched::agent::in_read_section;
   // relaxed: an older number is only waited for in vain
   const std::uint64_t period = s.current.load(shim::order::relaxed);
   // release: who finds it sees the section before this one as ended; before the fence, see the head
@@ -252,8 +258,8 @@ static void enter(rcu_reader& r, sched::agent& caller, rcu_state& s) noexcept {
 
 /// The outermost section ends.
 static void leave(rcu_reader& r, rcu_state& s) noexcept {
-  r.owner.load(shim::order::relaxed)->sections_without_parking &= ~sched::agent::in_read_section;  // relaxed: own write
-  const std::uint64_t period = r.word.load(shim::order::relaxed);                                  // relaxed: own write
+  if constexpr (exploring) sched::this_agent().sections_without_parking &= ~sched::agent::in_read_section;
+  const std::uint64_t period = r.word.load(shim::order::relaxed);  // relaxed: own write
   hb_release(&r);
   r.word.store(0, shim::order::release);  // release: pairs with oldest(); before the fence, see the head
   fence_of(r);
@@ -270,23 +276,22 @@ rcu_domain& rcu_default_domain() noexcept {
 
 void rcu_domain::lock() noexcept {
   choice_point(operation::lock_shared, this);
-  const sched::reader_place here = sched::this_reader_place();
-  rcu_reader& r = detail::reader_of(here);
-  if (r.nesting++ == 0) detail::enter(r, here.caller, detail::the_rcu());
+  rcu_reader& r = detail::reader_of_caller();
+  if (r.sections++ == 0) detail::enter(r, detail::the_rcu());
 }
 
 void rcu_domain::unlock() noexcept {
   choice_point(operation::unlock_shared, this);
   rcu_reader* const r = detail::known_reader();
-  if (!r || r->nesting == 0) [[unlikely]]
+  if (!r || r->sections == 0) [[unlikely]]
     detail::fatal("rcu_domain::unlock() without a read section of the caller: a section ends on the fiber or thread that began it");
-  if (--r->nesting == 0) detail::leave(*r, detail::the_rcu());
+  if (--r->sections == 0) detail::leave(*r, detail::the_rcu());
 }
 
 namespace detail {
 /// A grace period must not be waited for in a read section, which it would wait for.
 static void refuse_in_section(const sched::agent& caller, const char* what) noexcept {
-  if (caller.sections_without_parking & sched::agent::in_read_section)
+  if (sched::in_read_section(caller))
     fatal("%s inside an RCU read section, for whose end it would wait for ever: end the section first", what);
 }
 }  // namespace detail

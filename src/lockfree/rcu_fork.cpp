@@ -21,8 +21,8 @@ void after_fork() noexcept {
 void in_child() noexcept {
   const void* const own = sched::attached(sched::attachment::reader);
   the_rcu().for_each_reader([own](rcu_reader& r) {
-    if (&r == own) return;
-    r.nesting = 0;
+    if (static_cast<const sched::read_depth*>(&r) == own) return;
+    r.sections = 0;
     r.word.store(0, shim::order::relaxed);       // relaxed: there is nobody else
     r.key.store(nullptr, shim::order::relaxed);  // relaxed: as above
   });

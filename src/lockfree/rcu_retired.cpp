@@ -55,14 +55,14 @@ void retire(rcu_retired& r, rcu_domain& domain) noexcept {
   sched::choice_point(sched::operation::release, &domain);
   hb_release(&r);  // what the caller did with it happens before its deleter
   sched::agent& caller = sched::this_agent();
-  rcu_reader& mine = rcu_retirer(caller);
+  rcu_reader& mine = rcu_retirer();
   bool enough = false;
   {
     const raw_guard hold(mine.lock);
     mine.fresh.push(r);
     enough = mine.fresh.size() % sizes::retired == 0;
   }
-  if (enough && !(caller.sections_without_parking & sched::agent::in_read_section)) the_rcu().reclaim(mine, caller);
+  if (enough && !sched::in_read_section(caller)) the_rcu().reclaim(mine, caller);
 }
 
 void rcu_state::reclaim(rcu_reader& r, sched::agent& caller) noexcept {

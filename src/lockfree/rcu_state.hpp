@@ -1,7 +1,7 @@
 // What the domain of RCU consists of: readers, grace periods, retired objects. See rcu_domain.cpp and rcu_retired.cpp.
 //
 // Who may touch what
-//  - A reader's `nesting` and `word` are written by its thread alone, `word` is read by whoever waits for a grace period.
+//  - A reader's `sections` and `word` are written by its thread alone, `word` is read by whoever waits for a grace period.
 //  - Its lists of retired objects are under its `lock`, its membership in `readers` is for ever.
 //  - Queues and runs are under the state's `lock`. Order of locks: the state's, then a reader's. Deleters run under none.
 #pragma once
@@ -10,6 +10,7 @@
 
 #include <runnel/base/raw_lock.hpp>
 #include <runnel/lockfree/rcu_domain.hpp>
+#include <runnel/sched/attachment.hpp>
 
 #include <cstddef>
 #include <limits>
@@ -58,14 +59,13 @@ class rcu_list {
 
 /// A thread that reads or retires. In the build for exploration, where a fiber may go on elsewhere in the middle of a
 /// section, one of a fiber in a section, or one of a world that retires: see `key`. Never freed.
-struct alignas(64) rcu_reader {
+struct alignas(64) rcu_reader : sched::read_depth {
   /// 0: in no section; else the number of the period that was the current one when the outermost began.
   shim::atomic<std::uint64_t> word{0};
-  std::size_t nesting = 0;
-  shim::atomic<sched::agent*> owner{nullptr};  ///< who is in the section
-  bool fences = false;                         ///< there is no heavy fence: this side executes one of its own
-  rcu_reader* next = nullptr;                  ///< written before it is published
-  shim::atomic<const void*> key{nullptr};      ///< whose it is: itself, while a thread has it; null: free
+  bool fences = false;                        ///< there is no heavy fence: this side executes one of its own
+  rcu_reader* next = nullptr;                 ///< written before it is published
+  shim::atomic<const void*> key{nullptr};     ///< whose it is: itself, while a thread has it; null: free
+  shim::atomic<const void*> thread{nullptr};  ///< that of the sched::place of who enlisted, for reports
 
   raw_lock lock;
   // Under `lock`.
@@ -140,8 +140,8 @@ void watch_forks_of_rcu() noexcept;
 inline const void* rcu_retirer_key(std::uint32_t number_of_world) noexcept {
   return reinterpret_cast<const void*>(std::uintptr_t{number_of_world} * 2 + 1);
 }
-/// The caller's, for what it retires.
-rcu_reader& rcu_retirer(const sched::agent& caller) noexcept;
+/// The caller's, for what it retires. Never inlined: see sched::this_agent().
+[[gnu::noinline]] rcu_reader& rcu_retirer() noexcept;
 
 /// How long a grace period may take before a report says who holds it up; for tests.
 extern shim::atomic<std::int64_t> rcu_patience_ns;

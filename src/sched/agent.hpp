@@ -37,6 +37,8 @@ struct agent : detail::list_hook<listener_tag> {
   shim::atomic<wait_reason> reason{wait_reason::none};
   shim::atomic<bool> timed{false};  ///< the wait has a deadline
   std::uint8_t sections_without_parking = 0;  ///< owner only: how many there are of no_parking, and in_read_section
+  /// In the build for exploration, where a choice may take a fiber out of a section and to another thread; else the thread
+  /// knows, see read_depth.
   static constexpr std::uint8_t in_read_section = 0x80;
   // Owner only, the cancellation layer's too (src/context.cpp), which the scheduler does not interpret.
   std::int32_t operations_left = operations_a_turn;  ///< of this turn; set anew by the worker that resumes a fiber
@@ -85,6 +87,11 @@ struct thread_agent : agent {
   thread_agent* next = nullptr;           ///< pool link
 };
 
+/// Whether the caller, which is `a`, is in an RCU read section.
+bool in_read_section(const agent& a) noexcept;
+/// It is, and is about to do what its `reason` says, or to yield: ends the process.
+[[noreturn, gnu::cold]] void refuse_to_wait_in_section(const agent& a) noexcept;
+
 /// The world of the calling fiber; null on every thread outside of fibers. Never inlined: see this_agent().
 [[gnu::noinline]] world* this_world() noexcept;
 
@@ -106,12 +113,5 @@ struct place {
   const void* thread;
 };
 [[gnu::noinline]] place this_place();
-
-/// The caller, and what is attached for readers to the thread that it runs on at this moment.
-struct reader_place {
-  agent& caller;
-  void* reader;
-};
-[[gnu::noinline]] reader_place this_reader_place();
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

@@ -119,15 +119,6 @@ place this_place() {
   return {a, &a};
 }
 
-reader_place this_reader_place() {
-  asm volatile("");
-  void* const reader = things[static_cast<unsigned>(attachment::reader)].what;
-  if (current_worker) {
-    if (fiber* f = current_worker->running()) return {*f, reader};
-  }
-  return {current_thread ? *current_thread : new_thread_agent(), reader};
-}
-
 unsigned stripe_of_caller() noexcept {
   asm volatile("");
   if (current_worker) return current_worker->index();
@@ -142,6 +133,7 @@ void* attached(attachment which) noexcept {
 
 void attach(attachment which, void* what, void (*ends)(void*) noexcept) noexcept {
   things[static_cast<unsigned>(which)] = {what, ends};
+  if (which == attachment::reader && current_worker) current_worker->reads_at(static_cast<const read_depth*>(what));
   if (what) pthread_setspecific(attachment_key(), &things);
 }
 

@@ -14,9 +14,10 @@ rcu_list never_deleted;  // under the state's lock
 void end_rcu_of(const sched::world& w, std::uint32_t number, bool complete) noexcept {
   rcu_state& s = the_rcu();
   s.for_each_reader([&](rcu_reader& r) {
-    const sched::agent* const owner = r.owner.load(shim::order::relaxed);  // relaxed: the world is over
-    if (r.word.load(shim::order::relaxed) == 0 || !owner || owner->lives_in != &w) return;  // relaxed: as above
-    r.nesting = 0;
+    if (r.word.load(shim::order::relaxed) == 0) return;  // relaxed: the world is over
+    const auto* const owner = static_cast<const sched::agent*>(r.key.load(shim::order::relaxed));  // relaxed: as above
+    if (owner->lives_in != &w) return;
+    r.sections = 0;
     r.word.store(0, shim::order::relaxed);  // relaxed: as above
     s.strike_off(r);
   });
@@ -31,7 +32,7 @@ void end_rcu_of(const sched::world& w, std::uint32_t number, bool complete) noex
   }
   s.strike_off(*retired);
   sched::agent& caller = sched::this_agent();
-  if (complete && !(caller.sections_without_parking & sched::agent::in_read_section)) s.barrier(caller);
+  if (complete && !sched::in_read_section(caller)) s.barrier(caller);
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::detail::explorer

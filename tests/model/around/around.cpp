@@ -333,7 +333,6 @@ OUTSIDE void* attached(attachment which) noexcept { return mine().attached[stati
 OUTSIDE void attach(attachment which, void* what, void (*ends)(void*) noexcept) noexcept {
   mine().attached[static_cast<unsigned>(which)] = {what, ends};
 }
-reader_place this_reader_place() { return {this_agent(), attached(attachment::reader)}; }
 place this_place() { return {this_agent(), &agents[model::thread_number()]}; }
 
 fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) { detail::fatal("reserve_fiber"); }
@@ -370,7 +369,7 @@ signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
 std::string describe_caller() { return "a thread"; }
 std::string describe(const waiter&) { return "a thread"; }
-std::string describe(const agent&) { return "a thread"; }
+std::string describe_user_of(const void*) { return "a thread"; }
 unsigned stripe_count() noexcept { return 2; }
 unsigned stripe_of_caller() noexcept { return model::thread_number(); }
 
