@@ -24,5 +24,6 @@ inline constexpr int stack_pauses = small ? 1 : 64;         ///< of who loses a 
 inline constexpr std::size_t hazard_block = small ? 1 : 8;        ///< hazard pointers made at a time; kept for use twice as many
 inline constexpr std::size_t retired = small ? 2 : 1024;          ///< objects of a thread, before it looks which nobody protects
 inline constexpr std::size_t retired_for_a_slot = small ? 0 : 2;  ///< the same, for each hazard pointer there is
+inline constexpr std::size_t rcu_retired = small || detail::exploring ? 2 : 32;  ///< objects before a grace period of RCU begins for them
 
 }  // namespace runnel::inline RUNNEL_ABI::sizes

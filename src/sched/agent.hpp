@@ -36,8 +36,11 @@ struct agent : detail::list_hook<listener_tag> {
   // Written by the owner before and after a wait, read by reports at any time.
   shim::atomic<wait_reason> reason{wait_reason::none};
   shim::atomic<bool> timed{false};  ///< the wait has a deadline
-  std::uint8_t sections_without_parking : 7 = 0;  ///< owner only: see no_parking
+  std::uint8_t sections_without_parking : 7 = 0;  ///< owner only: how many there are of no_parking, and in_read_section
   bool reclaims : 1 = false;                      ///< owner only, for hazard pointers: it calls deleters
+  /// In the build for exploration, where a choice may take a fiber out of a section and to another thread; else the thread
+  /// knows, see read_depth.
+  static constexpr std::uint8_t in_read_section = 0x40;
   // Owner only, the cancellation layer's too (src/context.cpp), which the scheduler does not interpret.
   std::int32_t operations_left = operations_a_turn;  ///< of this turn; set anew by the worker that resumes a fiber
   shim::atomic<std::uint32_t> word{0};               ///< of the wait that is going on: see waiter.cpp
@@ -84,6 +87,11 @@ struct thread_agent : agent {
   shim::atomic<std::uint32_t> permit{0};  ///< 1: woken and not yet seen
   thread_agent* next = nullptr;           ///< pool link
 };
+
+/// Whether the caller, which is `a`, is in an RCU read section.
+bool in_read_section(const agent& a) noexcept;
+/// It is, and is about to do what its `reason` says, or to yield: ends the process.
+[[noreturn, gnu::cold]] void refuse_to_wait_in_section(const agent& a) noexcept;
 
 /// The world of the calling fiber; null on every thread outside of fibers. Never inlined: see this_agent().
 [[gnu::noinline]] world* this_world() noexcept;

@@ -133,6 +133,7 @@ void* attached(attachment which) noexcept {
 
 void attach(attachment which, void* what, void (*ends)(void*) noexcept) noexcept {
   things[static_cast<unsigned>(which)] = {what, ends};
+  if (which == attachment::reader && current_worker) current_worker->reads_at(static_cast<const read_depth*>(what));
   if (what) pthread_setspecific(attachment_key(), &things);
 }
 

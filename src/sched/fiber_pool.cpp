@@ -197,6 +197,7 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
   f->innermost = nullptr;
   f->shields = 0;
   f->swallowed = 0;
+  f->sections_without_parking = 0;
   f->locals = nullptr;
   f->listens_to = nullptr;
   const fiber* caller = w ? w->running() : nullptr;

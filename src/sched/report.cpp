@@ -1,6 +1,7 @@
 #include "sched/report.hpp"
 
 #include "sched/fiber_pool.hpp"
+#include "sched/runtime.hpp"
 #include "sched/world.hpp"
 
 #include <runnel/base/assert.hpp>
@@ -61,13 +62,19 @@ std::string describe_fibers(const char* heading, const world* of) {
   return s;
 }
 
-namespace {
-std::string describe(const agent& a) {
+static std::string describe(const agent& a) {
   if (!a.is_fiber) return "a thread outside the runtime";
   const fiber_label::text who = static_cast<const fiber&>(a).label.read();
   return name_of(who) + site_of(who);
 }
-}  // namespace
+
+std::string describe_user_of(const void* thread) {
+  runtime& r = runtime::instance();
+  for (unsigned i = 0; i < r.workers(); ++i)
+    if (&r.at(i) == thread)
+      if (const fiber* f = r.at(i).running()) return describe(*f);
+  return "a thread outside the runtime";
+}
 
 std::string describe_caller() { return describe(this_agent()); }
 std::string describe(const waiter& w) { return describe(w.who()); }

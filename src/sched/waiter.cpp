@@ -14,6 +14,7 @@
 #include "sched/world.hpp"
 
 #include <runnel/base/assert.hpp>
+#include <runnel/sched/attachment.hpp>
 #include <runnel/sched/timer.hpp>
 
 #include <sched.h>
@@ -87,7 +88,7 @@ const char* to_string(wait_reason r) noexcept {
       "a group's slot", "wait group", "mutex", "blocking call", "readable descriptor", "writable descriptor",
       "the root fiber", "the end of an after_func", "a bubble",
       "condition variable", "semaphore", "shared mutex, shared", "shared mutex, exclusive",
-      "once", "lazy", "latch", "barrier", "event"};
+      "once", "lazy", "latch", "barrier", "event", "rcu grace period"};
   return names[static_cast<std::size_t>(r)];
 }
 
@@ -261,16 +262,41 @@ void wake_list::wake_all() noexcept {
 no_parking::no_parking() noexcept : owner_(this_agent()) { ++owner_.sections_without_parking; }
 no_parking::~no_parking() { --owner_.sections_without_parking; }
 
+bool in_read_section(const agent& a) noexcept {
+  if constexpr (detail::exploring) return a.sections_without_parking & agent::in_read_section;
+  const void* const reader = attached(attachment::reader);
+  return reader && static_cast<const read_depth*>(reader)->sections != 0;
+}
+
+void refuse_to_wait_in_section(const agent& a) noexcept {
+  // relaxed: own writes
+  if (const wait_reason reason = a.reason.load(shim::order::relaxed); reason != wait_reason::none)
+    detail::fatal("a wait (%s, %p) inside an RCU read section, for whose end writers and memory wait: copy what it needs out of "
+                  "it, end it, and wait behind it",
+                  to_string(reason), a.object.load(shim::order::relaxed));  // relaxed: as above
+  detail::fatal("yield inside an RCU read section, for whose end writers and memory wait: end it first");
+}
+
+namespace {
+/// What the agent's flags forbid, in the build for exploration read sections too.
+[[gnu::cold, gnu::noinline]] void refuse_to_park(const agent& a, wait_reason reason, const void* object) noexcept {
+  if (in_read_section(a)) return;  // which is refused with more to say
+  detail::fatal("a wait (%s, %p) inside a function that runs under a lock of the library, such as that of "
+                "concurrent_map::visit: take what it needs out of it, and wait behind it",
+                to_string(reason), object);
+}
+}  // namespace
+
 claim_token park(waiter& w, wait_reason reason, const void* object, time_point deadline) noexcept {
   agent& a = *w.target_;
-  if (a.sections_without_parking != 0) [[unlikely]]
-    detail::fatal("a wait (%s, %p) inside a function that runs under a lock of the library, such as that of "
-                  "concurrent_map::visit: take what it needs out of it, and wait behind it",
-                  to_string(reason), object);
+  if (a.sections_without_parking != 0) [[unlikely]] refuse_to_park(a, reason, object);
   // relaxed: for reports, which may be a moment behind
   a.object.store(object, shim::order::relaxed);
   a.timed.store(deadline != never, shim::order::relaxed);
   a.reason.store(reason, shim::order::relaxed);
+  // A fiber's is refused where it leaves its thread: see worker::leave().
+  if (detail::exploring || !a.is_fiber)
+    if (in_read_section(a)) [[unlikely]] refuse_to_wait_in_section(a);
   if (a.is_fiber) {
     wake_timer timer(w);
     if (deadline != never) arm(timer, deadline);
@@ -294,8 +320,12 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
 
 void yield_turn() noexcept { yield_turn(this_agent()); }
 void yield_turn(agent& a) noexcept {
-  if (a.sections_without_parking != 0) return;  // whoever ran instead might wait for what the caller holds
+  if (a.sections_without_parking != 0) [[unlikely]] {
+    if (in_read_section(a)) refuse_to_wait_in_section(a);
+    return;  // whoever ran instead might wait for what the caller holds
+  }
   if (!a.is_fiber) {
+    if (in_read_section(a)) refuse_to_wait_in_section(a);
     sched_yield();
     return;
   }
@@ -307,6 +337,7 @@ void yield_turn(agent& a) noexcept {
 
 void end_turn(agent& a) noexcept {
   a.operations_left = agent::operations_a_turn;
+  if (a.sections_without_parking != 0 || in_read_section(a)) return;  // as in yield_turn(), and without a word
   if (!a.is_fiber) return;  // the kernel divides the time of threads
   if constexpr (detail::exploring) {
     if (a.lives_in && a.lives_in->controlled_by) return;  // turns are the control's

@@ -140,9 +140,20 @@ fiber* worker::successor() noexcept {
   return nullptr;
 }
 
+namespace {
+[[noreturn, gnu::cold, gnu::noinline]] void refuse_to_leave(const fiber& f, afterwards what) noexcept {
+  if (what == afterwards::recycle)
+    detail::fatal("a fiber ends inside an RCU read section: give back each guard of rcu<T> before, and call unlock() as often "
+                  "as lock()");
+  refuse_to_wait_in_section(f);
+}
+}  // namespace
+
 void worker::leave(fiber& f, afterwards what) noexcept {
   if (f.checks_stack) check_stack(f);
   worker* w = this_worker();
+  if constexpr (!detail::exploring)
+    if (w->in_read_section()) [[unlikely]] refuse_to_leave(f, what);
   fiber* next = nullptr;
   if (what == afterwards::requeue && w->yields_to_own_queue()) {
     w->push_tail(&f);
@@ -179,6 +190,8 @@ extern "C" void runnel_fiber_main(void* argument) noexcept {
   this_worker()->arrived(f.sanitizer, {});
   job& work = *f.work.load(shim::order::relaxed);  // relaxed: as in execute()
   work.run(work);
+  if constexpr (detail::exploring)
+    if (in_read_section(f)) refuse_to_leave(f, afterwards::recycle);
   worker::leave(f, afterwards::recycle);
   __builtin_unreachable();
 }

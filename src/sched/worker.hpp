@@ -8,6 +8,8 @@
 #include "sched/run_queue.hpp"
 #include "sched/spawn_deque.hpp"
 
+#include <runnel/sched/attachment.hpp>
+
 namespace runnel::inline RUNNEL_ABI::sched {
 
 class runtime;
@@ -76,6 +78,10 @@ class worker {
   unsigned index() const noexcept { return index_; }
   void arrived(detail::sanitizer::context& self, const carried& state) noexcept;
 
+  // Own thread.
+  /// Null: nowhere.
+  void reads_at(const read_depth* d) noexcept { read_depth_ = d ? d : &no_sections; }
+  bool in_read_section() const noexcept { return read_depth_->sections != 0; }
   /// Own thread: whether the running fiber unwinds.
   bool unwinding() const noexcept { return exceptions_->uncaught > 0; }
 
@@ -116,8 +122,11 @@ class worker {
 
   static constexpr std::uint32_t ended = 1, left_behind = 2;
 
+  static constexpr read_depth no_sections{};
+
   runtime& runtime_;
   const unsigned index_;
+  const read_depth* read_depth_ = &no_sections;
   void* loop_sp_ = nullptr;
   detail::sanitizer::context sanitizer_;
   bool from_loop_ = true;  ///< the last switch left the loop's stack

@@ -4,10 +4,18 @@
 
 #include <runnel/base/abi.hpp>
 
+#include <cstddef>
+
 namespace runnel::inline RUNNEL_ABI::sched {
 
 enum class attachment : unsigned char { hazards, reader };
 inline constexpr unsigned attachments = 2;
+
+/// What is attached as `reader` begins with it: the read sections that the thread is in, of which none is left before their
+/// end. Whoever would leave the thread, to wait, looks at it. Its thread's alone.
+struct read_depth {
+  std::size_t sections = 0;
+};
 
 /// Of the calling thread. Never inlined: see this_agent().
 [[gnu::noinline]] void* attached(attachment which) noexcept;

@@ -11,6 +11,8 @@ namespace runnel::inline RUNNEL_ABI::sched {
 
 /// "fiber 7 \"reader\", started at file:line", or "a thread outside the runtime".
 std::string describe(const waiter& w);
+/// The same for whoever runs now on the thread of that sched::place.
+std::string describe_user_of(const void* thread);
 
 /// Ends the process if anybody waits in these queues of an object that is being destroyed; the message names them. In a forked
 /// child nobody waits any more.

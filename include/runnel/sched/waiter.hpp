@@ -48,7 +48,7 @@ inline constexpr claim_token retry = 0x1fff'fff2;
 enum class wait_reason : std::uint8_t {
   none, channel_send, channel_receive, select, sleep, task_join, group_wait, group_slot, wait_group,
   mutex_lock, blocking_call, fd_readable, fd_writable, root_join, after_func_stop,
-  bubble, condition, semaphore, shared_lock, exclusive_lock, once, lazy, latch, barrier, event,
+  bubble, condition, semaphore, shared_lock, exclusive_lock, once, lazy, latch, barrier, event, rcu,
 };
 const char* to_string(wait_reason) noexcept;
 
@@ -204,7 +204,7 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
 [[gnu::noinline]] agent& this_agent();
 
 /// A scope in which the caller holds something that must not be held across a wait: a wait in it ends the process with a
-/// message, and a turn does not end in it. Scopes may nest; they end in the reverse order, on the same fiber or thread.
+/// message, and a turn does not end in it; an RCU read section is another. Scopes may nest; they end in the reverse order, on the same fiber or thread.
 class no_parking {
  public:
   no_parking() noexcept;

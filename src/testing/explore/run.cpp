@@ -1,6 +1,7 @@
 #include "testing/explore/run.hpp"
 
 #include "sched/runtime.hpp"
+#include "testing/explore/rcu_end.hpp"
 
 #include <runnel/error.hpp>
 
@@ -17,10 +18,12 @@ run::run(const plan& p, const std::vector<std::uint16_t>* expected)
 }
 
 outcome run::execute(const world_body& body, const site& at) {
+  std::uint32_t number = 0;
   {
     const ambient_scope shield(nullptr);
     keeper k(this);
     world_ = &k.world();
+    number = world_->number();
     k.start("body", body, at);
     k.wait_until_idle();
     if (k.root().done()) {
@@ -41,6 +44,7 @@ outcome run::execute(const world_body& body, const site& at) {
       k.end();
     }
   }
+  end_rcu_of(*world_, number, out_.verdict == verdict::ok);
   out_.steps = out_.events.size();
   out_.census.operations.resize(out_.members.size(), 0);
   for (const event& e : out_.events) out_.census.operations[e.member] += e.what == event::kind::operation;

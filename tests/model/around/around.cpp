@@ -5,6 +5,7 @@
 #include "base/last_errno.hpp"
 #include "fiber/switch.hpp"
 #include "lockfree/hazard_domain.hpp"
+#include "lockfree/rcu_state.hpp"
 #include "sched/blocking_pool.hpp"
 #include "sched/fiber_pool.hpp"
 #include "sched/monitor.hpp"
@@ -54,13 +55,16 @@ struct own_state {
   void* left_sp = nullptr;
   void* exceptions[2] = {};
   int error = 0;
-  void* attached[sched::attachments] = {};
-  void (*ends[sched::attachments])(void*) noexcept = {};
+  struct {
+    void* what = nullptr;
+    void (*ends)(void*) noexcept = nullptr;
+  } attached[sched::attachments] = {};
 };
 std::array<own_state, threads> own;
 sched::thread_agent agents[threads];
 runnel::time_point now{};
 bool random_choices = false;
+bool reports_allowed = false;
 
 OUTSIDE own_state& mine() { return own[model::thread_number()]; }
 
@@ -130,12 +134,13 @@ namespace around {
 OUTSIDE static void begin(unsigned n) noexcept {
   for (own_state& o : own) o = own_state{};
   now = {};
-  random_choices = false;
+  random_choices = reports_allowed = false;
   stacks_used = 0;
   kicks = 0;
   if (n > 4) std::abort();
   // An execution that was given up has left these as they were.
   for (sched::thread_agent& t : agents) {
+    t.sections_without_parking = 0;
     t.ambient = t.listens_to = nullptr;
     t.innermost = nullptr;
     t.shields = 0;
@@ -184,17 +189,18 @@ OUTSIDE hazards::hazards() noexcept {
 OUTSIDE hazards::~hazards() {
   hazard_domain& d = runnel::detail::hazards;
   for (auto* c = d.*member(idle_of{}); c;) std::free(std::exchange(c, c->next_idle));
-  for (own_state& o : own) std::free(std::exchange(o.attached[static_cast<int>(sched::attachment::hazards)], nullptr));
+  for (own_state& o : own) std::free(std::exchange(o.attached[static_cast<int>(sched::attachment::hazards)].what, nullptr));
   // relaxed: all is over
   for (auto* b = (d.*member(blocks_of{})).load(order::relaxed); b;) std::free(std::exchange(b, b->next));
 }
+OUTSIDE void set_time(runnel::time_point t) noexcept { now = t; }
+
 OUTSIDE void end_thread() noexcept {
-  own_state& o = mine();
-  for (unsigned i = 0; i < sched::attachments; ++i)
-    if (void* const what = std::exchange(o.attached[i], nullptr)) o.ends[i](what);
+  for (auto& a : mine().attached)
+    if (void* const what = std::exchange(a.what, nullptr)) a.ends(what);
 }
 
-OUTSIDE void set_time(runnel::time_point t) noexcept { now = t; }
+OUTSIDE void allow_reports() noexcept { reports_allowed = true; }
 
 OUTSIDE void choose_at_random() noexcept { random_choices = true; }
 
@@ -329,7 +335,9 @@ void fatal(const char* format, ...) noexcept {
   model::check(false, text);
   std::abort();
 }
-void report(const char* format, ...) noexcept { fatal("%s", format); }
+OUTSIDE void report(const char* format, ...) noexcept {
+  if (!reports_allowed) fatal("%s", format);
+}
 void task_core::see_end() noexcept {}  // only announces
 // Starting fibers is not a part of any model.
 fiber_frame::fiber_frame(context_node&) noexcept { fatal("fiber_frame"); }
@@ -348,13 +356,11 @@ agent& this_agent() {
   return agents[model::thread_number()];
 }
 
-place this_place() { return {this_agent(), &agents[model::thread_number()]}; }
-
-OUTSIDE void* attached(attachment which) noexcept { return mine().attached[static_cast<unsigned>(which)]; }
+OUTSIDE void* attached(attachment which) noexcept { return mine().attached[static_cast<unsigned>(which)].what; }
 OUTSIDE void attach(attachment which, void* what, void (*ends)(void*) noexcept) noexcept {
-  mine().attached[static_cast<unsigned>(which)] = what;
-  mine().ends[static_cast<unsigned>(which)] = ends;
+  mine().attached[static_cast<unsigned>(which)] = {what, ends};
 }
+place this_place() { return {this_agent(), &agents[model::thread_number()]}; }
 
 fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) { detail::fatal("reserve_fiber"); }
 void start_fiber(fiber*, job&) noexcept { detail::fatal("start_fiber"); }
@@ -379,12 +385,18 @@ void release_fiber(fiber*) noexcept {}
 void install_overflow_report() noexcept {}
 void check_stack(const fiber&) noexcept {}
 void watch_forks() noexcept {}
+}  // namespace sched
+namespace detail {
+void watch_forks_of_rcu() noexcept {}
+}  // namespace detail
+namespace sched {
 void refuse_in_forked_child() { detail::fatal("a forked child"); }
 signal_stack::signal_stack() noexcept { memory_ = nullptr; }
 signal_stack::~signal_stack() = default;
 unsigned automatic_width() { return 1; }
 std::string describe_caller() { return "a thread"; }
 std::string describe(const waiter&) { return "a thread"; }
+std::string describe_user_of(const void*) { return "a thread"; }
 unsigned stripe_count() noexcept { return 2; }
 unsigned stripe_of_caller() noexcept { return model::thread_number(); }
 

@@ -37,6 +37,9 @@ void set_time(runnel::time_point t) noexcept;
 /// In this execution random choices are tried all; without it they are always the first.
 void choose_at_random() noexcept;
 
+/// In this execution a report is no failure.
+void allow_reports() noexcept;
+
 /// For world: no timer is armed.
 void forget_timers() noexcept;
 

@@ -288,6 +288,9 @@ void heavy_fence(const site& at) noexcept {
   const inside_checker now;
   if (dropped(at)) return;
   ex().begin_step();
+  // As in fence(), for whichever thread it is: all pass a fence here.
+  for (unsigned t = 0; t < ex().thread_count(); ++t)
+    if (ex().has_promise(t)) ex().discard();
   // Twice: what the last one knows reaches the first one too. The kernel's barriers lie between the caller's own two.
   for (int pass = 0; pass < 2; ++pass)
     for (unsigned t = 0; t < ex().thread_count(); ++t) order_by_sc_fence(ex().threads()[t]);
