@@ -1,5 +1,5 @@
 // concurrent_map, pool and atomic_snapshot, in many orders of events.
-#include "../support/linearizability.hpp"
+#include "../support/map_model.hpp"
 #include "explored.hpp"
 
 #include <runnel/runnel.hpp>
@@ -16,24 +16,19 @@ namespace {
 
 TEST(explored_shared_data, every_history_of_a_map_could_be_a_sequential_one) {
   holds_in(2'000, [] {
+    using model = history::map_model;
     concurrent_map<int, int> m;
     std::atomic<std::uint64_t> clock{0};
-    std::vector<std::vector<history::event>> lanes;
+    std::vector<std::vector<model::event>> lanes;
     const auto draw = [](std::uint32_t bound) { return static_cast<std::uint32_t>(testing::choose(bound)); };
-    for (int n = 0; n < 3; ++n) lanes.push_back(history::random_events(4, 1, 100 * n, draw));
+    for (int n = 0; n < 3; ++n) lanes.push_back(model::random_events(4, 1, 100 * n, draw));
     with_task_group([&](task_group& g) {
       for (auto& lane : lanes)
         g.go([&] {
-          for (history::event& e : lane) {
-            e.called = clock++;
-            history::execute(m, e);
-            e.returned = clock++;
-          }
+          for (model::event& e : lane) history::record<model>(m, e, clock);
         });
     });
-    std::vector<history::event> all;
-    for (const auto& lane : lanes) all.insert(all.end(), lane.begin(), lane.end());
-    require(history::linearizable(std::move(all)), "no sequential map answers so");
+    require(history::linearizable<model>(history::joined(lanes)), "no sequential map answers so");
   });
 }
 

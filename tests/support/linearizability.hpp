@@ -1,109 +1,77 @@
-// Whether a recorded history of a map could have come from a sequential one: each operation at some instant between its call
-// and its return (M. Herlihy, J. Wing, "Linearizability", 1990; the search with a memory of G. Lowe, "Testing for
+// Whether a recorded history could have come from a sequential object: each operation at some instant between its call and
+// its return (M. Herlihy, J. Wing, "Linearizability", 1990; the search with a memory of G. Lowe, "Testing for
 // linearizability", 2017). Depends on no runtime: behaviour tests and explored ones share it.
+//
+// What the object is says a model: map_model.hpp, sequence_model.hpp.
 #pragma once
 
+#include <compare>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <random>
 #include <set>
-#include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace runnel::test::history {
 
-enum class kind { find, contains, insert, insert_or_assign, erase, take, get_or_create };
-
-struct event {
-  kind what = kind::find;
-  int key = 0;
-  int argument = 0;
-  int result = 0;  ///< the value, or 1 and 0 for yes and no; `none` for no value
-  std::uint64_t called = 0, returned = 0;
-};
+/// The answer of an operation that found no value.
 inline constexpr int none = -1;
 
-using model = std::unordered_map<int, int>;
-
-/// What a sequential map would have answered.
-inline int apply(model& m, const event& e) {
-  const auto at = m.find(e.key);
-  const int value = at == m.end() ? none : at->second;
-  switch (e.what) {
-    case kind::find: return value;
-    case kind::contains: return value != none;
-    case kind::insert: return m.emplace(e.key, e.argument).second;
-    case kind::insert_or_assign: return m.insert_or_assign(e.key, e.argument).second;
-    case kind::erase: return m.erase(e.key) != 0;
-    case kind::take: m.erase(e.key); return value;
-    case kind::get_or_create: return m.emplace(e.key, e.argument).first->second;
-  }
-  return none;
-}
-
-/// Calls the operation on a map and notes the answer.
-template <class Map>
-void execute(Map& m, event& e) {
-  switch (e.what) {
-    case kind::find: e.result = m.find(e.key).value_or(none); break;
-    case kind::contains: e.result = m.contains(e.key); break;
-    case kind::insert: e.result = m.insert(e.key, e.argument); break;
-    case kind::insert_or_assign: e.result = m.insert_or_assign(e.key, e.argument); break;
-    case kind::erase: e.result = m.erase(e.key); break;
-    case kind::take: e.result = m.take(e.key).value_or(none); break;
-    case kind::get_or_create: e.result = m.get_or_create(e.key, [&] { return e.argument; }); break;
-  }
-}
-
-/// Operations on few keys, with values that tell them apart.
-template <class Draw>
-std::vector<event> random_events(std::size_t count, int keys, int first_value, Draw draw) {
-  std::vector<event> events(count);
-  for (event& e : events) {
-    e.what = static_cast<kind>(draw(7u));
-    e.key = static_cast<int>(draw(static_cast<std::uint32_t>(keys)));
-    e.argument = first_value++;
-  }
-  return events;
-}
+/// A slow and obvious object: apply() changes it, and returns what the operation answers. Its events have `result`, and
+/// `called` and `returned` by one clock.
+template <class M>
+concept sequential_model = std::copyable<M> && std::three_way_comparable<M> && requires(M m, const typename M::event& e) {
+  { m.apply(e) == e.result } -> std::same_as<bool>;
+  { e.called < e.returned } -> std::same_as<bool>;
+};
 
 /// At most 64 operations.
+template <sequential_model M>
 class search {
  public:
-  explicit search(std::vector<event> h) : events_(std::move(h)) {}
-  bool linearizable() {
-    model empty;
-    return from(0, empty);
-  }
+  explicit search(std::vector<typename M::event> h) : events_(std::move(h)) {}
+  bool succeeds(const M& start) { return from(0, start); }
 
  private:
-  bool from(std::uint64_t done, model& state) {
+  bool from(std::uint64_t done, const M& state) {
     if (done == (events_.size() == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << events_.size()) - 1)) return true;
-    if (!seen_.insert({done, text_of(state)}).second) return false;
+    if (!seen_.insert({done, state}).second) return false;
     std::uint64_t first_return = ~std::uint64_t{0};
     for (std::size_t i = 0; i < events_.size(); ++i)
       if (!(done >> i & 1) && events_[i].returned < first_return) first_return = events_[i].returned;
     for (std::size_t i = 0; i < events_.size(); ++i) {
       if ((done >> i & 1) || events_[i].called > first_return) continue;  // another one had returned before it was called
-      model next = state;
-      if (apply(next, events_[i]) == events_[i].result && from(done | std::uint64_t{1} << i, next)) return true;
+      M next = state;
+      if (next.apply(events_[i]) == events_[i].result && from(done | std::uint64_t{1} << i, next)) return true;
     }
     return false;
   }
-  static std::string text_of(const model& m) {
-    std::set<std::pair<int, int>> sorted(m.begin(), m.end());
-    std::string s;
-    for (const auto& [k, v] : sorted) s += std::to_string(k) + ':' + std::to_string(v) + ' ';
-    return s;
-  }
 
-  const std::vector<event> events_;
-  std::set<std::pair<std::uint64_t, std::string>> seen_;
+  const std::vector<typename M::event> events_;
+  std::set<std::pair<std::uint64_t, M>> seen_;
 };
 
-inline bool linearizable(std::vector<event> h) { return search(std::move(h)).linearizable(); }
+/// Whether the operations, done one after the other from `start`, could have answered so.
+template <sequential_model M>
+bool linearizable(std::vector<typename M::event> h, const M& start = M{}) {
+  return search<M>(std::move(h)).succeeds(start);
+}
+
+/// Executes the operation of e on the object, with the instants around it. `clock` is an std::atomic<std::uint64_t>.
+template <sequential_model M, class Object>
+void record(Object& object, typename M::event& e, auto& clock) {
+  e.called = clock.fetch_add(1);
+  M::execute(object, e);
+  e.returned = clock.fetch_add(1);
+}
+
+/// The history of all who took part.
+template <class Event>
+std::vector<Event> joined(const std::vector<std::vector<Event>>& lanes) {
+  std::vector<Event> all;
+  for (const auto& lane : lanes) all.insert(all.end(), lane.begin(), lane.end());
+  return all;
+}
 
 }  // namespace runnel::test::history
