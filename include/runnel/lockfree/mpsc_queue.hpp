@@ -140,7 +140,7 @@ class mpsc_queue {
     sched::choice_point(sched::operation::look, this);
     for (;;) {
       const std::uint64_t t = tail_->index.load(shim::order::acquire);     // acquire: before the next one
-      const std::uint64_t h = consumer_->head.load(shim::order::acquire);  // acquire: pairs with advance(); tail_ is ahead of it
+      const std::uint64_t h = consumer_->head.load(shim::order::acquire);  // acquire: pairs with advance(); not ahead of tail_
       if (t != tail_->index.load(shim::order::seq_cst)) continue;          // seq_cst: as in next_filled()
       const std::uint64_t ahead = t - (h - h % Lap);
       const std::uint64_t claimed = ahead / Lap * (Lap - 1) + ahead % Lap - h % Lap;
@@ -188,26 +188,25 @@ class mpsc_queue {
   void place(A&&... args) {
     std::uint64_t p;
     cell& c = claim(p);
-    if constexpr (std::is_nothrow_constructible_v<T, A...>) {
-      c.room.make(std::forward<A>(args)...);
-    } else {
-      try {
-        c.room.make(std::forward<A>(args)...);
-      } catch (...) {
-        dead_.fetch_add(1, shim::order::relaxed);         // relaxed: see size()
-        c.stamp.store(p + 2, shim::order::release);       // release: the last access to the segment
-        throw;
-      }
-    }
+    bool made = false;
+    const detail::at_end publish([&] { made ? fill(c, p) : give_up(c, p); });
+    c.room.make(std::forward<A>(args)...);
+    made = true;
+  }
+  static void fill(cell& c, std::uint64_t p) noexcept {
     sched::announced_release(&c);
     c.stamp.store(p + 1, shim::order::release);  // release: pairs with next_filled(), for the element and the segment
+  }
+  void give_up(cell& c, std::uint64_t p) noexcept {
+    dead_.fetch_add(1, shim::order::relaxed);    // relaxed: see size()
+    c.stamp.store(p + 2, shim::order::release);  // release: as in fill(), for the segment
   }
 
   cell& claim(std::uint64_t& p) {
     for (;;) {
       p = tail_->index.load(shim::order::acquire);            // acquire: pairs with link(), for the segment
       if (p % Lap >= Lap - 2) return claim_last(p);
-      segment* const s = tail_->last.load(shim::order::relaxed);  // relaxed: at least as new as p; when newer, the claim fails
+      segment* const s = tail_->last.load(shim::order::acquire);  // acquire: pairs with link(); newer than p? then the claim fails
       std::uint64_t expected = p;
       // seq_cst: this, then what the caller looks at next; as in mpmc_queue. relaxed: loaded again
       if (tail_->index.compare_exchange(expected, p + 1, shim::order::seq_cst, shim::order::relaxed)) return s->cells[p % Lap];
@@ -227,7 +226,7 @@ class mpsc_queue {
       }
       const bool is_last = p % Lap == Lap - 2;
       if (is_last && !next) next.reset(new_segment());
-      segment* const s = tail_->last.load(shim::order::relaxed);  // relaxed: as in claim()
+      segment* const s = tail_->last.load(shim::order::acquire);  // acquire: as in claim()
       std::uint64_t expected = p;
       // seq_cst, relaxed: as in claim()
       if (!tail_->index.compare_exchange(expected, p + 1, shim::order::seq_cst, shim::order::relaxed)) continue;
@@ -237,8 +236,8 @@ class mpsc_queue {
   }
   void link(segment& s, segment* next, std::uint64_t first) noexcept {
     s.next = next;
-    tail_->last.store(next, shim::order::relaxed);     // relaxed: published by the next line
-    tail_->index.store(first, shim::order::release);   // release: pairs with claim(): the segment, and that it is the last one
+    tail_->last.store(next, shim::order::release);    // release: pairs with claim(): who finds it finds the index moved on
+    tail_->index.store(first, shim::order::release);  // release: pairs with claim(): the segment, and that it is last_
   }
   segment* new_segment() {
     segment* s = spare_.exchange(nullptr, shim::order::acquire);  // acquire: pairs with recycle(): nobody reads it any more
