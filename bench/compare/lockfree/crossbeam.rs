@@ -1,0 +1,147 @@
+// The cases of crossbeam's queues: ArrayQueue (bounded), SegQueue (without a bound); see queue_cases.hpp.
+#[path = "../program.rs"]
+mod program;
+
+use crossbeam_queue::{ArrayQueue, SegQueue};
+use program::{case, keep, outcome, per, require, scaled, Outcome};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+const CAPACITY: usize = 1024;
+
+trait Queue: Sync {
+    fn with(capacity: usize) -> Self;
+    fn put(&self, v: u64) -> bool;
+    fn take(&self) -> Option<u64>;
+    const REMARK: &'static str;
+}
+
+impl Queue for ArrayQueue<u64> {
+    fn with(capacity: usize) -> Self {
+        ArrayQueue::new(capacity)
+    }
+    fn put(&self, v: u64) -> bool {
+        self.push(v).is_ok()
+    }
+    fn take(&self) -> Option<u64> {
+        self.pop()
+    }
+    const REMARK: &'static str = "";
+}
+
+impl Queue for SegQueue<u64> {
+    fn with(_: usize) -> Self {
+        SegQueue::new()
+    }
+    fn put(&self, v: u64) -> bool {
+        self.push(v);
+        true
+    }
+    fn take(&self) -> Option<u64> {
+        self.pop()
+    }
+    const REMARK: &'static str = "many consumers";
+}
+
+fn until(mut attempt: impl FnMut() -> bool) {
+    let mut n = 1u32;
+    while !attempt() {
+        if n % 16 == 0 {
+            thread::yield_now();
+        }
+        n += 1;
+    }
+}
+
+fn together(n: usize, f: impl Fn(usize) + Sync) {
+    thread::scope(|s| {
+        for i in 1..n {
+            let f = &f;
+            s.spawn(move || f(i));
+        }
+        f(0);
+    });
+}
+
+fn pairs<Q: Queue>(workers: usize) -> Outcome {
+    let each = scaled(20_000_000) / workers;
+    let q = Q::with(CAPACITY);
+    let start = Instant::now();
+    together(workers, |_| {
+        for i in 0..each {
+            until(|| q.put(i as u64));
+            until(|| match q.take() {
+                Some(v) => {
+                    keep(v);
+                    true
+                }
+                None => false,
+            });
+        }
+    });
+    outcome(per(start, each * workers), Q::REMARK)
+}
+
+fn stream<Q: Queue>(producers: usize, consumers: usize) -> Outcome {
+    let total = scaled(8_000_000) / producers * producers;
+    let q = Q::with(CAPACITY);
+    let sum = AtomicU64::new(0);
+    let start = Instant::now();
+    together(producers + consumers, |who| {
+        if who < producers {
+            for i in (who..total).step_by(producers) {
+                until(|| q.put(i as u64));
+            }
+            return;
+        }
+        let share = total / consumers + if who == producers { total % consumers } else { 0 };
+        let mut mine = 0u64;
+        for _ in 0..share {
+            until(|| match q.take() {
+                Some(v) => {
+                    mine += v;
+                    true
+                }
+                None => false,
+            });
+        }
+        sum.fetch_add(mine, Ordering::Relaxed);
+    });
+    let ns = per(start, total);
+    require(sum.load(Ordering::Relaxed) == (total as u64) * (total as u64 - 1) / 2, "each element once");
+    outcome(ns, Q::REMARK)
+}
+
+fn resident_bytes() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 4096.0
+}
+
+fn bytes<Q: Queue>() -> Outcome {
+    let n = scaled(1_000_000);
+    let before = resident_bytes();
+    let q = Q::with(n);
+    for i in 0..n {
+        require(q.put(i as u64), "room");
+    }
+    outcome((resident_bytes() - before) / n as f64, &format!("bytes {}", Q::REMARK))
+}
+
+fn main() {
+    type Array = ArrayQueue<u64>;
+    type Seg = SegQueue<u64>;
+    program::main(
+        "crossbeam",
+        vec![
+            case("mpmc_pairs", "128", pairs::<Array>),
+            case("mpmc_1x1", "2", |_| stream::<Array>(1, 1)),
+            case("mpmc_4x4", "8", |_| stream::<Array>(4, 4)),
+            case("mpmc_bytes", "1", |_| bytes::<Array>()),
+            case("mpsc_pairs", "1", pairs::<Seg>),
+            case("mpsc_1x1", "2", |_| stream::<Seg>(1, 1)),
+            case("mpsc_7x1", "8", |_| stream::<Seg>(7, 1)),
+            case("mpsc_bytes", "1", |_| bytes::<Seg>()),
+        ],
+    );
+}
