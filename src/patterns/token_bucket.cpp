@@ -69,11 +69,8 @@ void token_bucket::write(const scale& s) noexcept {
 
 /// full_at_ once the change that is under way is over.
 instant token_bucket::after_change() const noexcept {
-  for (;;) {
-    { raw_guard hold(lock); }
-    const instant seen = full_at_.load(shim::order::acquire);  // acquire: as in book()
-    if (seen != changing) return seen;
-  }
+  raw_guard hold(lock);
+  return full_at_.load(shim::order::relaxed);  // relaxed: the settings are those of the last holder of the lock
 }
 
 /// n tokens at `now`, where the bucket would be full at full_at. `refused`: they never come.

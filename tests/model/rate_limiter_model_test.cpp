@@ -82,6 +82,13 @@ TEST(token_bucket, a_refusal_is_by_settings_that_were_there) {
     check(!take(b, 0, 1), "and no more");
   }));
   expect_passes(explore(bounds{3, 3}, [] {
+    token_bucket b({1, 1000}, 0);
+    check(take(b, 0, 999), "full");
+    model::thread t([&] { change(b, {1000, 1000}, 0); });
+    check(b.tokens(0) == 1, "there is one, before and after");
+    t.join();
+  }));
+  expect_passes(explore(bounds{3, 3}, [] {
     token_bucket b({1, 1}, 0);
     model::thread t([&] { change(b, {unlimited, 0}, 0); });
     check(take(b, 0, 1), "there is one, before and after");
