@@ -1,12 +1,14 @@
-// rate_limiter: how many tokens there are, who gets them, and what is given back.
+// rate_limiter, keyed_rate_limiter: how many tokens there are, who gets them, and what is given back.
 #include "support/fixture.hpp"
 
+#include <runnel/patterns/keyed_rate_limiter.hpp>
 #include <runnel/patterns/rate_limiter.hpp>
 #include <runnel/testing/bubble.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <random>
+#include <string>
 
 namespace runnel::test {
 namespace {
@@ -325,6 +327,45 @@ TEST_P(rate_limiter_laws, many_at_a_time_get_no_more_than_there_is) {
     for (party& p : parties) p.join();
     EXPECT_EQ(got, 1000);
     EXPECT_EQ(limiter.tokens(), 0);
+  });
+}
+
+TEST_P(rate_limiter_laws, each_key_has_a_limit_of_its_own) {
+  in_bubble([] {
+    keyed_rate_limiter<std::string> limiter(rate::per_second(1), 2);
+    EXPECT_TRUE(limiter.allow("a", 2));
+    EXPECT_FALSE(limiter.allow("a"));
+    EXPECT_TRUE(limiter.allow("b"));
+    const time_point start = steady_clock::now();
+    limiter.wait("a");
+    EXPECT_EQ(since(start), 1s);
+    limiter.wait(context::current(), "a");
+    EXPECT_EQ(since(start), 2s);
+    EXPECT_FALSE(limiter.wait_for(999ms, "a"));
+    EXPECT_TRUE(limiter.wait_for(1s, "a"));
+    EXPECT_EQ(limiter.size(), 2u);
+    EXPECT_THROW((keyed_rate_limiter<int>(rate::per_second(1), 1, 0)), misuse);
+    EXPECT_THROW((keyed_rate_limiter<int>(rate::per_second(1e-12), 1)), misuse);
+  });
+}
+
+TEST_P(rate_limiter_laws, idle_keys_are_forgotten_and_all_others_as_far_as_there_is_room) {
+  in_bubble([] {
+    keyed_rate_limiter<int> limiter(rate::per_second(1), 1, 100);
+    for (int k = 0; k < 10; ++k) EXPECT_TRUE(limiter.allow(k));
+    for (int k = 0; k < 10; ++k) EXPECT_FALSE(limiter.allow(k)) << "none of them is idle";
+    EXPECT_EQ(limiter.size(), 10u);
+    sleep_for(1s);
+    for (int k = 10; k < 20; ++k) EXPECT_TRUE(limiter.allow(k));
+    EXPECT_LE(limiter.size(), 11u) << "each that comes sends two away";
+    auto waiter = go([&] { limiter.wait(19); });
+    sleep_for(1ns);
+    for (int k = 100; k < 1000; ++k) EXPECT_TRUE(limiter.allow(k));
+    EXPECT_EQ(limiter.size(), 100u);
+    EXPECT_FALSE(limiter.allow(999));
+    EXPECT_TRUE(limiter.allow(100)) << "forgotten, for want of room";
+    EXPECT_FALSE(limiter.allow(19)) << "somebody waits for it";
+    waiter.get();
   });
 }
 
