@@ -102,7 +102,8 @@ void rate_limiter::reservation::cancel_at(time_point now) noexcept {
   rate_limiter* const of = std::exchange(of_, nullptr);
   if (!of) return;
   choice_point(operation::release, of);
-  of->bucket_.give_back(booked_, instant_of(now), n_);
+  const instant t = instant_of(now);
+  if (booked_.act >= t) of->bucket_.give_back(booked_, t, n_, bucket::behind::stays);
 }
 
 // ---- Waiting
@@ -136,8 +137,9 @@ class rate_limiter::head {
   head(const head&) = delete;
   head& operator=(const head&) = delete;
   ~head() {
+    const instant now = instant_now();
     raw_guard hold(of_.bucket_.lock);
-    if (!acted_) of_.bucket_.give_back(booked_, booked_.act, n_);
+    if (!acted_) of_.bucket_.give_back(booked_, now, n_, bucket::behind::moves_up);
     of_.head_ = nullptr;
   }
   time_point time_to_act() const noexcept {
@@ -190,8 +192,7 @@ void rate_limiter::wait_for_change(time_point until, const context* ctx) {
     return;
   }
   const auto left = duration::between(steady_clock::now(), until);
-  static_cast<void>(select(on_acquire(changed_, 1), on_done(*ctx), on_timeout(left)));
-  ctx->check();
+  select(on_acquire(changed_, 1), on_timeout(left), on_done(*ctx, [ctx] { ctx->check(); }));
 }
 
 // ---- Settings

@@ -8,6 +8,9 @@
 //     If both find the same, the settings are those that belong to it: this is a seqlock whose number is the state itself.
 //     A change never leaves full_at_ as it was: a full bucket is full since an instant that no other change has used. (After
 //     several changes it may be to the nanosecond what it was; then one booking counts with settings of either side.)
+// Giving back: the word is the sum of all that was booked and not given back, and whoever acts does so when that sum, up to
+// himself, has come. So all of a booking can be given back at any time, and never more is used than has come. To keep back
+// what was booked behind it is a rule of courtesy: nobody who books later is served before them.
 // Numbers: `far` bounds all instants, so that sums of two fit. A cost is rounded to whole nanoseconds.
 // Rejected
 //  - Tokens and the time of the last look under a lock (Go's x/time/rate): a refusal, the case that must be cheap under load,
@@ -132,17 +135,17 @@ double token_bucket::tokens(instant now) const noexcept {
   return full_at <= t ? burst : burst - static_cast<double>(full_at - t) / s.interval;
 }
 
-void token_bucket::give_back(const booking& b, instant now, std::uint64_t n) noexcept {
-  if (b.act < now) return;
+void token_bucket::give_back(const booking& b, instant now, std::uint64_t n, behind what) noexcept {
   for (;;) {
     scale s;
     instant seen = consistent(s);
-    if (s.interval == 0 || s.number != b.settings) return;
-    const instant behind = std::max<instant>(seen - b.full, 0);
-    const instant back = rounded(static_cast<double>(n) * s.interval) - behind;
+    const instant t = std::min(now, s.stands_at);
+    if (s.interval == 0 || seen <= t) return;  // it is full
+    instant back = rounded(static_cast<double>(static_cast<std::int64_t>(n)) * s.interval);
+    if (what == behind::stays && s.number == b.settings) back -= std::max<instant>(seen - b.full, 0);
     if (back <= 0) return;
     // relaxed: as in book(); on failure everything is read again
-    if (full_at_.compare_exchange(seen, seen - back, shim::order::relaxed, shim::order::relaxed)) return;
+    if (full_at_.compare_exchange(seen, std::max(seen - back, t), shim::order::relaxed, shim::order::relaxed)) return;
   }
 }
 

@@ -46,7 +46,7 @@ TEST(token_bucket, who_gives_back_and_who_takes_do_not_lose_each_others) {
     token_bucket b({1, 2}, 0);
     check(take(b, 0, 2), "full");
     const auto owed = b.book(0, 1, 10 * s);
-    model::thread t([&] { b.give_back(owed, 0, 1); });
+    model::thread t([&] { b.give_back(owed, 0, 1, token_bucket::behind::stays); });
     const auto mine = b.book(0, 2, 10 * s);
     t.join();
     check(mine.act == 2 * s || mine.act == 3 * s, "behind the other one, or in its place");

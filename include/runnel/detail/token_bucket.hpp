@@ -38,9 +38,10 @@ class token_bucket {
   booking book(instant now, std::uint64_t n, instant latest, bound b = bound::burst) noexcept;
   /// When n tokens would be there for who books them now, whatever the burst.
   instant when(instant now, std::uint64_t n) const noexcept;
-  /// Takes back a booking of n tokens, but for those that were booked behind it, and unless it is too late, or other
-  /// settings have come since.
-  void give_back(const booking& b, instant now, std::uint64_t n) noexcept;
+  /// Whether those who booked behind one that is given back keep their places, and with them its tokens.
+  enum class behind : std::uint8_t { stays, moves_up };
+  /// Takes back a booking of n tokens, of which none was used. After other settings have come nobody is known to be behind.
+  void give_back(const booking& b, instant now, std::uint64_t n, behind what) noexcept;
   double tokens(instant now) const noexcept;
 
   /// Serializes what follows.

@@ -67,8 +67,8 @@ class rate_limiter {
     /// How long the caller has to wait from now on.
     std::chrono::nanoseconds delay() const { return delay_from(steady_clock::now()); }
     std::chrono::nanoseconds delay_from(time_point now) const noexcept;
-    /// Gives the tokens back, but for as many as have been booked behind it, whose time to act stays. Nothing when that
-    /// time is over, and after a change of the limits: what is owed to others is not known any more.
+    /// Gives the tokens back, but for as many as have been booked behind it, whose times to act stay. Nothing when its own
+    /// time is over. After a change of the limits all.
     /// - blocks: never
     /// - cancel: ignores
     /// - threads: owner
