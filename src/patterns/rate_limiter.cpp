@@ -54,7 +54,7 @@ bool rate_limiter::allow(std::uint64_t n) noexcept {
 
 bool rate_limiter::take(instant now, std::uint64_t n) noexcept {
   // relaxed: nothing hangs on when somebody who comes to wait is seen
-  return queued_.load(shim::order::relaxed) == 0 && bucket_.book(now, n, now).act != bucket::refused;
+  return queued_.load(shim::order::relaxed) == 0 && bucket_.take(now, n);
 }
 
 /// The instant, or a later one that was given before.

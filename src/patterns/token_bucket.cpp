@@ -87,6 +87,28 @@ token_bucket::booking token_bucket::outcome(const scale& s, instant full_at, ins
   return {act <= t ? now : act <= s.stands_at ? act : refused, full, s.number};
 }
 
+/// As book(now, n, now), which most calls are. More than the burst does not fit into the room by itself.
+bool token_bucket::take(instant now, std::uint64_t n) noexcept {
+  instant seen = full_at_.load(shim::order::acquire);  // acquire: as in book()
+  for (;;) {
+    // relaxed, all three: used only if full_at_ is the same before and after
+    const double interval = interval_.load(shim::order::relaxed);
+    const instant room = room_.load(shim::order::relaxed), stands_at = stands_at_.load(shim::order::relaxed);
+    shim::fence(shim::order::acquire);  // acquire: as in book()
+    const double cost = static_cast<double>(static_cast<std::int64_t>(n)) * interval + 0.5;
+    const instant t = std::min(now, stands_at);
+    if (seen == changing || interval == 0 || !(cost < longest_fill)) [[unlikely]]
+      return book(now, n, now).act != refused;
+    const instant full = std::max(seen, t) + static_cast<instant>(cost);
+    const bool there = full - room <= t && n <= INT64_MAX;
+    // relaxed: hands on nothing but the number
+    if (instant same = seen; there && full_at_.compare_exchange(same, full, shim::order::relaxed, shim::order::relaxed)) return true;
+    const instant again = full_at_.load(shim::order::acquire);  // acquire: as the first
+    if (!there && again == seen) return false;
+    seen = again;
+  }
+}
+
 token_bucket::booking token_bucket::book(instant now, std::uint64_t n, instant latest, bound b) noexcept {
   instant seen = full_at_.load(shim::order::acquire);  // acquire: pairs with change(): the settings are at least as new
   for (;;) {
@@ -96,14 +118,13 @@ token_bucket::booking token_bucket::book(instant now, std::uint64_t n, instant l
     shim::fence(shim::order::acquire);
     const booking made = outcome(s, seen, now, n);
     const bool possible = b == bound::none || (made.act <= latest && made.act != refused && (n <= s.burst || s.interval == 0));
-    if (!possible || made.full == seen) {
-      const instant again = full_at_.load(shim::order::acquire);  // acquire: as the first
-      if (again == seen) return possible ? made : booking{};
-      seen = again;
-      continue;
-    }
-    // relaxed: hands on nothing but the number; acquire on failure: as the first load
-    if (full_at_.compare_exchange(seen, made.full, shim::order::relaxed, shim::order::acquire)) return made;
+    const bool writes = possible && made.full != seen;
+    // relaxed: hands on nothing but the number
+    if (instant same = seen; writes && full_at_.compare_exchange(same, made.full, shim::order::relaxed, shim::order::relaxed))
+      return made;
+    const instant again = full_at_.load(shim::order::acquire);  // acquire: as the first
+    if (!writes && again == seen) return possible ? made : booking{};
+    seen = again;
   }
 }
 

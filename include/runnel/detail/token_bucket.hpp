@@ -36,6 +36,8 @@ class token_bucket {
 
   /// Books n tokens if they will be there at `latest`; else refused, and nothing has changed. No limit: at once.
   booking book(instant now, std::uint64_t n, instant latest, bound b = bound::burst) noexcept;
+  /// Takes n tokens that are there.
+  bool take(instant now, std::uint64_t n) noexcept;
   /// When n tokens would be there for who books them now, whatever the burst.
   instant when(instant now, std::uint64_t n) const noexcept;
   /// Whether those who booked behind one that is given back keep their places, and with them its tokens.
