@@ -5,15 +5,14 @@
 //  2. Only the first has booked. So who gives up has nobody behind it but those who reserve(), and all that it had booked
 //     goes back; and a change of the limits has to move one booking, not a queue.
 //  3. head_ points to that booking while there is a first; both are changed under the bucket's lock.
-// No lost wake-up: the queue is a semaphore. The first looks at its booking under the bucket's lock before each wait for
-// changed_; who changes the limits moves the booking under that lock and releases a permit of changed_ behind it. A permit
-// that nobody has waited for makes a later first look once more.
+// No lost wake-up: the queue is a semaphore. The first looks at its booking and links its node in one critical section of the
+// bucket's lock; who changes the limits moves the booking and claims the node in another one. The time to act ends the wait by
+// itself.
 // Rejected: a reservation for each who waits (Go's WaitN). Who gives up in the middle leaves a hole, because those behind it
 // have their instants already; and a change of the rate is not noticed by anybody who sleeps.
 #include <runnel/patterns/rate_limiter.hpp>
 
 #include <runnel/error.hpp>
-#include <runnel/select.hpp>
 #include <runnel/sched/operation.hpp>
 
 #include <algorithm>
@@ -130,7 +129,7 @@ class rate_limiter::queued {
 class rate_limiter::head {
  public:
   head(rate_limiter& of, std::uint64_t n) noexcept : of_(of), n_(n) {
-    raw_guard hold(of.bucket_.lock);
+    raw_guard hold(of.bucket_.changes.lock);
     booked_ = of.bucket_.book(instant_now(), n, instant_of(never), bucket::bound::none);
     of.head_ = &booked_;
   }
@@ -138,15 +137,34 @@ class rate_limiter::head {
   head& operator=(const head&) = delete;
   ~head() {
     const instant now = instant_now();
-    raw_guard hold(of_.bucket_.lock);
+    raw_guard hold(of_.bucket_.changes.lock);
     if (!acted_) of_.bucket_.give_back(booked_, now, n_, bucket::behind::moves_up);
     of_.head_ = nullptr;
   }
-  time_point time_to_act() const noexcept {
-    raw_guard hold(of_.bucket_.lock);
-    return time_of(booked_.act);
+  /// False when the time to act lies behind the deadline.
+  bool wait(time_point deadline, detail::context_node* extra) {
+    for (;;) {
+      sched::waiter w;
+      sched::wait_node n(w);
+      time_point act;
+      {
+        raw_guard hold(of_.bucket_.changes.lock);
+        act = time_of(booked_.act);
+        if (act > deadline) return false;
+        acted_ = act <= steady_clock::now();
+        if (acted_) return true;
+        w.may_be_ended_by(of_.bucket_.changes);
+        of_.first_.push_back(n);
+      }
+      const sched::claim_token t = detail::wait(w, sched::wait_reason::semaphore, &of_, act, extra);
+      if (t == sched::granted) continue;  // other limits
+      {
+        raw_guard hold(of_.bucket_.changes.lock);
+        of_.first_.remove(n);
+      }
+      if (t == sched::was_canceled) detail::throw_wait_canceled(extra);
+    }
   }
-  void act() noexcept { acted_ = true; }
 
  private:
   rate_limiter& of_;
@@ -175,24 +193,7 @@ bool rate_limiter::wait_in_turn(time_point deadline, const context* ctx, std::ui
   const permit turn = permit::adopt(turn_);
   head first(*this, n);
   waiting.leave();
-  for (;;) {
-    const time_point act = first.time_to_act();
-    if (act > deadline) return false;
-    if (act <= steady_clock::now()) {
-      first.act();
-      return true;
-    }
-    wait_for_change(act, ctx);
-  }
-}
-
-void rate_limiter::wait_for_change(time_point until, const context* ctx) {
-  if (!ctx) {
-    static_cast<void>(changed_.try_acquire_until(until));
-    return;
-  }
-  const auto left = duration::between(steady_clock::now(), until);
-  select(on_acquire(changed_, 1), on_timeout(left), on_done(*ctx, [ctx] { ctx->check(); }));
+  return first.wait(deadline, ctx ? &detail::node_of(*ctx) : nullptr);
 }
 
 // ---- Settings
@@ -200,15 +201,15 @@ void rate_limiter::wait_for_change(time_point until, const context* ctx) {
 template <class Change>
 void rate_limiter::change(time_point now, Change c) {
   choice_point(operation::store, this);
-  bool somebody = false;
+  sched::wake_list woken;
   {
-    raw_guard hold(bucket_.lock);
+    raw_guard hold(bucket_.changes.lock);
     bucket::limits l = bucket_.current();
     c(l);
     bucket_.change(l, instant_of(now), head_);
-    somebody = head_ != nullptr;
+    woken.claim_all(first_);
   }
-  if (somebody) changed_.release();
+  woken.wake_all();
 }
 
 void rate_limiter::set_rate_at(time_point now, rate r) {
@@ -219,11 +220,11 @@ void rate_limiter::set_burst_at(time_point now, std::uint64_t n) {
 }
 
 rate rate_limiter::get_rate() const noexcept {
-  raw_guard hold(bucket_.lock);
+  raw_guard hold(bucket_.changes.lock);
   return rate(bucket_.current().rate);
 }
 std::uint64_t rate_limiter::burst() const noexcept {
-  raw_guard hold(bucket_.lock);
+  raw_guard hold(bucket_.changes.lock);
   return bucket_.current().burst;
 }
 double rate_limiter::tokens_at(time_point now) const noexcept { return bucket_.tokens(instant_of(now)); }

@@ -72,7 +72,7 @@ void token_bucket::write(const scale& s) noexcept {
 
 /// full_at_ once the change that is under way is over.
 instant token_bucket::after_change() const noexcept {
-  raw_guard hold(lock);
+  raw_guard hold(changes.lock);
   return full_at_.load(shim::order::relaxed);  // relaxed: the settings are those of the last holder of the lock
 }
 

@@ -24,7 +24,7 @@ bool take_or_book(token_bucket& b, token_bucket::instant now, std::uint64_t n) {
   return model::choose(2) == 0 ? b.take(now, n) : book(b, now, n);
 }
 void change(token_bucket& b, token_bucket::limits l, token_bucket::instant now) {
-  const runnel::detail::raw_guard hold(b.lock);
+  const runnel::detail::raw_guard hold(b.changes.lock);
   b.change(l, now, nullptr);
 }
 

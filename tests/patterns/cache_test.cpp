@@ -1,11 +1,15 @@
 // cache: loaded once, good for a time, forgotten in time; and what happens to those who come meanwhile.
+#include "support/failing_allocation.hpp"
 #include "support/fixture.hpp"
 
 #include <runnel/patterns/cache.hpp>
 #include <runnel/testing/bubble.hpp>
 
+#include <array>
 #include <atomic>
 #include <memory>
+#include <new>
+#include <random>
 #include <stdexcept>
 #include <string>
 
@@ -241,6 +245,60 @@ TEST_P(cache_laws, its_end_cancels_its_own_loads_and_waits_for_them) {
     }
     EXPECT_EQ(ended, 1);
     EXPECT_EQ(steady_clock::now(), start + 3s);
+  });
+}
+
+TEST_P(cache_laws, what_cannot_be_kept_is_returned_all_the_same) {
+  in_runtime([] {
+    cache<int, int> c;
+    for (int k = 1;; ++k) {  // each allocation in turn
+      int loaded = 0;
+      bool thrown = false;
+      const auto load = [&] { return ++loaded; };
+      fail_allocation(k);
+      try {
+        EXPECT_EQ(c.get_or_load(k, load), 1);
+      } catch (const std::bad_alloc&) {
+        thrown = true;
+      }
+      const bool failed = stop_failing();
+      EXPECT_TRUE(loaded == 1 || thrown);
+      EXPECT_EQ(c.get_or_load(k, [] { return 1; }), 1) << "the cache is as it was";
+      if (!failed) break;
+    }
+    EXPECT_EQ(c.stats().failures, 0);
+  });
+}
+
+TEST_P(cache_laws, nothing_older_than_the_last_invalidation_is_returned) {
+  in_runtime([] {
+    constexpr std::size_t keys = 4;
+    cache<std::size_t, int> c({.capacity = 3});
+    std::array<std::atomic<int>, keys> newest{}, invalidated{};
+    std::vector<party> parties;
+    for (std::size_t p = 0; p < 4; ++p)
+      parties.push_back(start([&, p] {
+        std::mt19937_64 random(test::seed() + p);
+        for (std::size_t i = scaled(4'000); i-- > 0;) {
+          const std::size_t k = random() % keys;
+          if (random() % 8 == 0) {
+            const int next = ++newest[k];
+            c.invalidate(k);
+            for (int seen = invalidated[k]; seen < next && !invalidated[k].compare_exchange_weak(seen, next);) {
+            }
+          }
+          const int least = invalidated[k];
+          const int got = c.get_or_load(k, [&] {
+            const int seen = newest[k];
+            if (random() % 4 == 0) yield();
+            return seen;
+          });
+          ASSERT_GE(got, least);
+          ASSERT_LE(got, newest[k]);
+        }
+      }));
+    for (party& p : parties) p.join();
+    EXPECT_LE(c.size(), 3u);
   });
 }
 

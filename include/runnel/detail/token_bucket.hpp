@@ -7,7 +7,7 @@
 #pragma once
 
 #include <runnel/base/atomic.hpp>
-#include <runnel/base/raw_lock.hpp>
+#include <runnel/sched/waiter.hpp>
 
 #include <cstdint>
 
@@ -46,8 +46,8 @@ class token_bucket {
   void give_back(const booking& b, instant now, std::uint64_t n, behind what) noexcept;
   double tokens(instant now) const noexcept;
 
-  /// Serializes what follows.
-  mutable raw_lock lock;
+  /// Its lock serializes what follows; what waits for a change may be linked under it.
+  mutable sched::wait_object changes;
   const limits& current() const noexcept { return current_; }
   /// From now on other limits; there are as many tokens as before, or as many are owed. Moves `also`, if any, to when it is
   /// under the new limits. Throws misuse as the constructor, and then nothing has changed.

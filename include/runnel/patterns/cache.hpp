@@ -14,7 +14,7 @@
 // Blocking and cancellation: a value that is there is returned without a look at the caller's context. Else as single_flight:
 // the load runs in the first caller's context, and when he is canceled the next one who waits loads.
 // Errors: what a load throws goes to all who wait for it, and is forgotten, unless errors are to be kept (error_ttl). A load
-// that asks for its own key throws misuse.
+// that asks for its own key throws misuse. What cannot be kept, without memory, is returned all the same.
 // Cost: a value that is there: a lock of a part, a hash, a comparison, the clock, a copy. To load: three allocations.
 // Source: B. Fitzpatrick's groupcache; stale-while-revalidate: RFC 5861.
 #pragma once
@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -252,11 +253,9 @@ class cache {
   template <class F>
   V make(part& p, const K& key, F&& f, const duration& error_ttl) {
     const under_way mine(p, key);
+    std::optional<V> made;
     try {
-      V made = std::invoke(std::forward<F>(f));
-      counts_[loads].add();
-      keep(p, key, {made, nullptr, options_.ttl.from_now()}, &mine.record);
-      return made;
+      made.emplace(std::invoke(std::forward<F>(f)));
     } catch (const canceled& e) {
       if (!detail::is_callers_own(e.origin().order())) failed(mine, error_ttl);
       throw;
@@ -264,12 +263,22 @@ class cache {
       failed(mine, error_ttl);
       throw;
     }
+    counts_[loads].add();
+    keep_if_possible(mine, {made, nullptr, options_.ttl.from_now()});
+    return *std::move(made);
   }
   void failed(const under_way& mine, const duration& error_ttl) {
     counts_[loads].add();
     counts_[failures].add();
     if (error_ttl.nanoseconds() > std::chrono::nanoseconds(0))
-      keep(mine.p, mine.record.key, {std::nullopt, std::current_exception(), error_ttl.from_now()}, &mine.record);
+      keep_if_possible(mine, {std::nullopt, std::current_exception(), error_ttl.from_now()});
+  }
+  /// What cannot be kept, for want of memory, goes to those who wait for it all the same.
+  void keep_if_possible(const under_way& mine, content what) {
+    try {
+      keep(mine.p, mine.record.key, std::move(what), &mine.record);
+    } catch (const std::bad_alloc&) {
+    }
   }
 
   /// What is being loaded is not to be kept; null: for any key.

@@ -141,7 +141,6 @@ class rate_limiter {
   bool take(bucket::instant now, std::uint64_t n) noexcept;
   bool wait_until(time_point deadline, const context* ctx, std::uint64_t n);
   bool wait_in_turn(time_point deadline, const context* ctx, std::uint64_t n);
-  void wait_for_change(time_point until, const context* ctx);
   reservation book(bucket::instant now, bucket::instant latest, std::uint64_t n) noexcept;
   bucket::instant given(time_point now) noexcept;
   template <class Change>
@@ -150,9 +149,9 @@ class rate_limiter {
   bucket bucket_;
   shim::atomic<std::uint64_t> queued_{0};     ///< tokens that are waited for and not booked
   shim::atomic<bucket::instant> latest_{INT64_MIN};  ///< of the instants that were given
-  bucket::booking* head_ = nullptr;           ///< of the first who waits; under bucket_.lock
+  bucket::booking* head_ = nullptr;           ///< of the first who waits; under the bucket's lock
+  sched::wait_queue first_;                   ///< he, where he sleeps; under the bucket's lock
   semaphore turn_{1};                         ///< the right to be the first
-  semaphore changed_{0};                      ///< the first has to look again
 };
 
 }  // namespace runnel::inline RUNNEL_ABI
