@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cancellation_coordination.hpp"
+#include "cancellation_patterns.hpp"
 #include "cancellation_states.hpp"
 
 #include <runnel/sync/scalable_shared_mutex.hpp>
@@ -129,6 +130,10 @@ inline const std::vector<operation>& operations() {
                              [](auto& s, auto& ctx) { s.b.arrive_and_wait(ctx); }));
     add(row<waiting_barrier>("barrier::arrive_and_wait_for", [](auto& s) { EXPECT_TRUE(s.b.arrive_and_wait_for(1h)); }));
     add(row<running_lazy>("lazy::get", [](auto& s) { s.got = s.l.get(); }).looks_late());
+    add(row<drained_limiter>("rate_limiter::wait", [](auto& s) { s.l.wait(); }, [](auto& s, auto& ctx) { s.l.wait(ctx); }));
+    add(row<drained_limiter>("rate_limiter::wait_for", [](auto& s) { EXPECT_TRUE(s.l.wait_for(1h)); }));
+    add(row<boarded_flight>("single_flight::run", [](auto& s) { s.got = s.flights.run(1, [] { return 0; }); }));
+    add(row<loading_cache>("cache::get_or_load", [](auto& s) { s.got = s.c.get_or_load(1, [] { return 0; }); }).looks_late());
     add(row<awaited_creation>("concurrent_map::get_or_create", [](auto& s) { s.got = s.m.get_or_create(1, [] { return 0; }); })
             .looks_late());
     add(row<running_once>("once::call", [](auto& s) { s.o.call([] {}); }).ignores());

@@ -4,6 +4,9 @@
 // try_ forms do not.
 #include "operations.hpp"
 
+#include <runnel/patterns/cache.hpp>
+#include <runnel/patterns/rate_limiter.hpp>
+#include <runnel/patterns/single_flight.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/sync/scalable_shared_mutex.hpp>
 #include <runnel/sync/shared_mutex.hpp>
@@ -231,6 +234,19 @@ measured semaphore_pair() {
     s.release();
   });
 }
+measured allow(std::uint64_t burst) {
+  runnel::rate_limiter limiter(runnel::rate::every(1h), burst);
+  static_cast<void>(limiter.allow());
+  return repeat([&] { static_cast<void>(limiter.allow()); });
+}
+measured flight_alone() {
+  runnel::single_flight<int, int> flights;
+  return repeat([&] { static_cast<void>(flights.run(1, [] { return 1; })); });
+}
+measured cache_hit() {
+  runnel::cache<int, int> c;
+  return repeat([&] { static_cast<void>(c.get_or_load(1, [] { return 1; })); });
+}
 measured notify_nobody() {
   runnel::condition_variable c;
   return repeat([&] { c.notify_one(); });
@@ -369,6 +385,10 @@ constexpr operation all[] = {
     {"shared_mutex: lock and unlock for writing", &write_pair},
     {"scalable_shared_mutex: lock and unlock for reading", &read_pair<runnel::scalable_shared_mutex>},
     {"semaphore: acquire and release", &semaphore_pair},
+    {"rate_limiter::allow", [] { return allow(2 * steps + 1); }},
+    {"rate_limiter::allow, refused", [] { return allow(1); }},
+    {"single_flight::run, alone", &flight_alone},
+    {"cache::get_or_load, there", &cache_hit},
     {"condition_variable: notify nobody", &notify_nobody},
     {"condition_variable: notify and wait, in turns", &take_turns},
     {"wait_group: add and done", &wait_group_pair},
