@@ -17,7 +17,7 @@
 namespace wordcount {
 
 const char* const usage =
-    "usage: wordcount [--jobs N] [--top K] [--timeout D] [--sequential] [--] PATH...\n"
+    "usage: wordcount [--jobs N] [--top K] [--timeout D] [--rate R] [--sequential] [--] PATH...\n"
     "\n"
     "Counts the words (runs of A-Z a-z 0-9 _) of the files at and below every PATH and prints the "
     "most\n"
@@ -28,6 +28,9 @@ const char* const usage =
     "  --timeout D   stop after D and print what was counted so far; D is a whole number and a "
     "unit:\n"
     "                us, ms, s, m or h, as in 500ms or 2s\n"
+    "  --rate R      open at most R files a second, 1 to 1000000, to leave something of the disk "
+    "to\n"
+    "                others (default: no limit)\n"
     "  --sequential  one plain loop on one thread, without the runnel runtime\n"
     "  --help        print this text\n"
     "\n"
@@ -42,6 +45,7 @@ const char* const usage =
 namespace {
 
 constexpr std::size_t max_jobs = 1024;
+constexpr std::size_t max_rate = 1'000'000;
 
 std::size_t parse_count(std::string_view option, std::string_view text, std::size_t most) {
   std::size_t count = 0;
@@ -120,6 +124,8 @@ void parse_option(std::string_view argument, argument_list& rest, options& o) {
                         std::numeric_limits<std::size_t>::max());
   } else if (name == "--timeout") {
     o.timeout = parse_duration(name, rest.value_of(name, value, "500ms"));
+  } else if (name == "--rate") {
+    o.rate = parse_count(name, rest.value_of(name, value, "100"), max_rate);
   } else if (name == "--sequential") {
     refuse_value(name, value);
     o.sequential = true;
@@ -128,9 +134,15 @@ void parse_option(std::string_view argument, argument_list& rest, options& o) {
     o.help = true;
   } else {
     throw usage_error("unknown option " + quoted(argument) +
-                      "; the options are --jobs, --top, --timeout, --sequential and --help "
+                      "; the options are --jobs, --top, --timeout, --rate, --sequential and --help "
                       "(a PATH that starts with '-' goes after --)");
   }
+}
+
+void require_pipeline(const options& o) {
+  if (o.sequential && o.rate)
+    throw usage_error(
+        "--rate paces the pipeline, and --sequential has none; leave one of them out");
 }
 
 void require_existing(const std::vector<std::string>& paths) {
@@ -160,7 +172,9 @@ options parse_args(std::span<char* const> args) {
     else
       parse_option(argument, rest, o);
   }
-  if (!o.help) require_existing(o.paths);
+  if (o.help) return o;
+  require_pipeline(o);
+  require_existing(o.paths);
   return o;
 }
 

@@ -15,6 +15,7 @@ struct options {
   std::size_t jobs = 1;
   std::size_t top = 10;
   std::optional<std::chrono::nanoseconds> timeout;
+  std::optional<std::size_t> rate;  // files opened a second
   bool sequential = false;
   bool help = false;
   std::vector<std::string> paths;

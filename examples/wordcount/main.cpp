@@ -22,6 +22,7 @@
 #include <runnel/channel.hpp>
 #include <runnel/context.hpp>
 #include <runnel/go.hpp>
+#include <runnel/patterns/rate_limiter.hpp>
 #include <runnel/runtime.hpp>
 #include <runnel/task_group.hpp>
 #include <runnel/time.hpp>
@@ -52,8 +53,10 @@ void walk_trees(const std::vector<std::string>& paths,
 }
 
 void read_files(const runnel::receive_channel<found_file>& files,
-                const runnel::send_channel<document>& documents, problem_log& log) {
+                const runnel::send_channel<document>& documents, runnel::rate_limiter& pace,
+                problem_log& log) {
   for (found_file& found : files) {
+    pace.wait();
     const auto [chunks, contents] = runnel::make_channel<chunk>(chunks_ahead);
     documents.send(contents);
     input_file file(std::move(found), log);
@@ -69,17 +72,21 @@ void count_documents(const runnel::receive_channel<document>& documents, tally& 
     count_file([&] { return contents.receive(); }, counted, progress);
 }
 
-void run_pipeline(const std::vector<std::string>& paths, std::vector<tally>& tallies,
-                  problem_log& log, progress_line& progress) {
+void run_pipeline(const options& wanted, std::vector<tally>& tallies, problem_log& log,
+                  progress_line& progress) {
   // The receiving ends stay here until all have ended: when a cancellation ends the stages, in any
   // order, no sender finds its receivers gone before it is cancelled itself.
   auto files = runnel::make_channel<found_file>(files_ahead);
   auto documents = runnel::make_channel<document>(readers);
+  runnel::rate_limiter pace(wanted.rate
+                                ? runnel::rate::per_second(static_cast<double>(*wanted.rate))
+                                : runnel::rate::unlimited(),
+                            1);
 
   runnel::with_task_group([&](runnel::task_group& stages) {
-    stages.go([&, out = std::move(files.tx)] { walk_trees(paths, out, log); });
+    stages.go([&, out = std::move(files.tx)] { walk_trees(wanted.paths, out, log); });
     for (std::size_t i = 0; i < readers; ++i)
-      stages.go([&, in = files.rx, out = documents.tx] { read_files(in, out, log); });
+      stages.go([&, in = files.rx, out = documents.tx] { read_files(in, out, pace, log); });
     documents.tx = {};  // now only the readers have it
     for (tally& mine : tallies)
       stages.go([&, in = documents.rx] { count_documents(in, mine, progress); });
@@ -109,7 +116,7 @@ int count_in_pipeline(const options& wanted, std::vector<tally>& tallies, proble
                       progress_line& progress) {
   const auto count = [&] {
     const auto shown = runnel::go([&] { show_progress(progress); });  // ends with the scope
-    run_pipeline(wanted.paths, tallies, log, progress);
+    run_pipeline(wanted, tallies, log, progress);
   };
   return runnel::run({.signals = {SIGINT}}, [&] {
     int code = exit_code::complete;

@@ -44,7 +44,7 @@ class Errors(unittest.TestCase):
     def test_help(self):
         result = wordcount("--help")
         self.assertEqual((result.returncode, result.stderr), (0, b""))
-        for option in (b"--jobs", b"--top", b"--timeout", b"--sequential", b"PATH"):
+        for option in (b"--jobs", b"--top", b"--timeout", b"--rate", b"--sequential", b"PATH"):
             self.assertIn(option, result.stdout)
 
     def test_wrong_options(self):
@@ -58,10 +58,14 @@ class Errors(unittest.TestCase):
             self.usage_error(f"--top={top}", self.file, mentions=["--top", f"'{top}'", "--top 4"])
         for timeout in ("5", "", "s", "-1s", "1.5s", "1 s", "2 days", "2S", "1000001h", "9" * 30 + "s"):
             self.usage_error("--timeout", timeout, self.file, mentions=["--timeout", f"'{timeout}'", "500ms"])
+        for rate in ("0", "-1", "1.5", "1000001", "fast"):
+            self.usage_error("--rate", rate, self.file, mentions=["--rate", f"'{rate}'", "1 to 1000000"])
+        self.usage_error("--rate", "5", "--sequential", self.file, mentions=["--rate", "--sequential"])
 
     def test_good_options(self):
         for timeout in ("1000000h", "60m", "3600s", "3600000ms", "3600000000us"):
             self.assertEqual(wordcount("--timeout", timeout, self.file).returncode, 0)
+        self.assertEqual(wordcount("--rate=1000000", self.file).stdout, b"2 two\n1 one\n")
         self.assertEqual(wordcount("--jobs=1024", f"--top={2**64 - 1}", self.file).stdout, b"2 two\n1 one\n")
 
     def test_no_path(self):

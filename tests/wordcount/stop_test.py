@@ -110,6 +110,15 @@ class Stop(unittest.TestCase):
         result = wordcount("--sequential", "--timeout", "100ms", self.endless, self.small)
         self.assertEqual((result.returncode, result.stdout), (124, b""), result.stderr)
 
+    def test_a_rate_lets_no_second_file_be_opened_before_its_time(self):
+        paths = []
+        for i in range(5):
+            paths.append(f"{self.small}{i}")
+            tree.write(paths[-1], b"one two two")
+        result = wordcount("--rate", "1", "--timeout", "300ms", *paths)
+        self.assertEqual(result.returncode, 124, result.stderr)
+        self.assertIn(totals(result.stderr)["files"], ("0", "1"))
+
     def test_second_interrupt_kills(self):
         """Nobody reads the result, so the program cannot end otherwise; where there may be none, it can."""
         for way in (way for way in WAYS if "1" not in way):
