@@ -49,6 +49,8 @@ fn until(mut attempt: impl FnMut() -> bool) {
     while !attempt() {
         if n % 16 == 0 {
             thread::yield_now();
+        } else {
+            std::hint::spin_loop();
         }
         n += 1;
     }
