@@ -18,7 +18,7 @@ inline constexpr std::uint32_t ring = small ? 4 : 256;    ///< fibers in a worke
 inline constexpr std::size_t segment = small ? 2 : 256;   ///< elements in one piece of a channel's buffer
 inline constexpr int lock_pauses = 64;                    ///< before the first look at a taken lock; doubled in each round
 inline constexpr int lock_spin_rounds = small ? 0 : 4;    ///< before its waiter gives way
-inline constexpr int peer_spin_rounds = small ? 0 : 7;    ///< pauses, doubled each time, before who waits for a peer's step gives way
+inline constexpr int peer_spin_rounds = small ? 0 : 7;    ///< pauses, doubled, before who waits for a peer gives way
 inline constexpr int steal_rounds = small ? 1 : 4;        ///< looks at every other queue before a search is given up
 inline constexpr int far_waits = small ? 1 : 16;          ///< heavy fences of one-to-one channels between looks at their use
 

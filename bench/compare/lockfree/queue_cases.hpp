@@ -1,5 +1,6 @@
-// The cases of queues. A peer has up to three types: mpmc (bounded), spsc (bounded) and mpsc (without a bound), made from a
-// capacity, with push(v) and pop(v) that say whether they did; `remark` says where a peer's type is of another kind.
+// The cases of queues. A peer has up to three types: mpmc (bounded), spsc (bounded) and mpsc (without a bound), made
+// from a capacity, with push(v) and pop(v) that say whether they did; `remark` says where a peer's type is of another
+// kind.
 #pragma once
 
 #include "families.hpp"
