@@ -77,20 +77,20 @@ struct queue_cases {
       add({{"mpmc_pairs", "128", pairs<q>},
            {"mpmc_1x1", "2", [] { return stream<q>(1, 1); }},
            {"mpmc_4x4", "8", [] { return stream<q>(4, 4); }},
-           {"mpmc_bytes", "1", bytes<q>}});
+           {"mem_mpmc", "1", bytes<q>}});
     }
     if constexpr (requires { typename Peer::spsc; }) {
       using q = typename Peer::spsc;
       add({{"spsc_pairs", "1", pairs<q>},
            {"spsc_1x1", "2", [] { return stream<q>(1, 1); }},
-           {"spsc_bytes", "1", bytes<q>}});
+           {"mem_spsc", "1", bytes<q>}});
     }
     if constexpr (requires { typename Peer::mpsc; }) {
       using q = typename Peer::mpsc;
       add({{"mpsc_pairs", "1", pairs<q>},
            {"mpsc_1x1", "2", [] { return stream<q>(1, 1); }},
            {"mpsc_7x1", "8", [] { return stream<q>(7, 1); }},
-           {"mpsc_bytes", "1", bytes<q>}});
+           {"mem_mpsc", "1", bytes<q>}});
     }
     return cases;
   }
