@@ -10,7 +10,7 @@ namespace runnel::inline RUNNEL_ABI::detail {
 
 std::size_t checked_capacity(const char* queue, std::size_t capacity, std::size_t bytes) {
   if (capacity == 0)
-    throw misuse(std::string(queue) + ": a capacity of 0 holds nothing: ask for 1 or more; an unbuffered channel hands values over directly");
+    throw misuse(std::string(queue) + ": a capacity of 0 holds nothing: ask for 1 or more, or for a channel");
   // One cell more than the capacity, and memory of at most half of the addresses.
   if (capacity >= static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / bytes - 1)
     throw std::length_error(std::string(queue) + ": a capacity of " + std::to_string(capacity) + " elements of " +

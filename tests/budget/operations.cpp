@@ -7,6 +7,9 @@
 #include <runnel/patterns/cache.hpp>
 #include <runnel/patterns/rate_limiter.hpp>
 #include <runnel/patterns/single_flight.hpp>
+#include <runnel/lockfree/mpmc_queue.hpp>
+#include <runnel/lockfree/mpsc_queue.hpp>
+#include <runnel/lockfree/spsc_queue.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/sync/scalable_shared_mutex.hpp>
 #include <runnel/sync/shared_mutex.hpp>
@@ -307,6 +310,18 @@ measured event_round() {
   });
 }
 
+measured many_to_many() {
+  runnel::lockfree::mpmc_queue<int> q(64);
+  return repeat([&] { q.try_push(1), q.try_pop(); });
+}
+measured one_to_one() {
+  runnel::lockfree::spsc_queue<int> q(64);
+  return repeat([&] { q.try_push(1), q.try_pop(); });
+}
+measured many_to_one() {
+  runnel::lockfree::mpsc_queue<int> q;
+  return repeat([&] { q.push(1), q.try_pop(); });
+}
 measured count_striped() {
   runnel::striped_counter c;
   return repeat([&] { c.add(); });
@@ -399,6 +414,9 @@ constexpr operation all[] = {
     {"pool: get and give back", &pool_round},
     {"concurrent_map::find", &map_find},
     {"concurrent_map: insert and erase", &map_insert_erase},
+    {"mpmc_queue: push and pop", &many_to_many},
+    {"spsc_queue: push and pop", &one_to_one},
+    {"mpsc_queue: push and pop", &many_to_one},
     {"derive_cancel of the background, cancel", &derive_from_background},
     {"derive_cancel of a cancelable context, cancel", &derive_child},
     {"context::check", &check_context},

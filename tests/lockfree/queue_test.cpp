@@ -23,7 +23,8 @@ static_assert(!std::is_copy_constructible_v<mpmc_queue<int>> && !std::is_move_co
 class queue_laws : public behaviour {};
 RUNNEL_EVERY_CALLER(queue_laws);
 
-/// Producers of a flavour push `each` elements each, its consumers take them all. Each consumer must see the elements of each
+/// Producers of a flavour push `each` elements each, its consumers take them all. Each consumer must see the elements
+/// of each
 /// producer in order. An element is make(producer, n), and number_of() says the n.
 template <class T, class Flavour, class Make, class Number>
 void exchange(Flavour flavour, std::size_t capacity, int each, Make make, Number number_of,

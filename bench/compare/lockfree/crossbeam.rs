@@ -49,6 +49,8 @@ fn until(mut attempt: impl FnMut() -> bool) {
     while !attempt() {
         if n % 16 == 0 {
             thread::yield_now();
+        } else {
+            std::hint::spin_loop();
         }
         n += 1;
     }
@@ -137,11 +139,11 @@ fn main() {
             case("mpmc_pairs", "128", pairs::<Array>),
             case("mpmc_1x1", "2", |_| stream::<Array>(1, 1)),
             case("mpmc_4x4", "8", |_| stream::<Array>(4, 4)),
-            case("mpmc_bytes", "1", |_| bytes::<Array>()),
+            case("mem_mpmc", "1", |_| bytes::<Array>()),
             case("mpsc_pairs", "1", pairs::<Seg>),
             case("mpsc_1x1", "2", |_| stream::<Seg>(1, 1)),
             case("mpsc_7x1", "8", |_| stream::<Seg>(7, 1)),
-            case("mpsc_bytes", "1", |_| bytes::<Seg>()),
+            case("mem_mpsc", "1", |_| bytes::<Seg>()),
         ],
     );
 }

@@ -21,11 +21,25 @@ void together(unsigned n, F f) {
   f(0);
 }
 
-/// A bounded number of tries, then the processor for somebody else.
+/// Tells the core that it spins.
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Tries with pauses, now and then with the processor for somebody else.
 template <class Try>
 void until(Try attempt) {
-  for (unsigned n = 1; !attempt(); ++n)
-    if (n % 16 == 0) std::this_thread::yield();
+  for (unsigned n = 1; !attempt(); ++n) {
+    if (n % 16 == 0) {
+      std::this_thread::yield();
+    } else {
+      pause();
+    }
+  }
 }
 
 inline int run(int argc, char** argv, const char* peer, std::initializer_list<std::vector<one_case>> families) {

@@ -3,14 +3,13 @@
 #include <boost/lockfree/queue.hpp>
 #include <boost/lockfree/spsc_queue.hpp>
 
-#include <algorithm>
 #include <cstdint>
 
 namespace bench::lockfree {
 
 struct boost_queues {
   struct mpmc {
-    explicit mpmc(std::size_t n) : q(std::min<std::size_t>(n, 65'000)) {}  // its nodes have 16-bit names
+    explicit mpmc(std::size_t n) : q(n) {}
     bool push(std::uint64_t v) { return q.bounded_push(v); }
     bool pop(std::uint64_t& v) { return q.pop(v); }
     boost::lockfree::queue<std::uint64_t> q;

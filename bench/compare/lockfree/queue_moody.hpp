@@ -13,6 +13,7 @@ struct moody_queues {
     bool push(std::uint64_t v) { return Bounded ? q.try_enqueue(v) : q.enqueue(v); }
     bool pop(std::uint64_t& v) { return q.try_dequeue(v); }
     moodycamel::ConcurrentQueue<std::uint64_t> q;
+    static constexpr bool rough = Bounded;
     static constexpr const char* remark = "no order between producers; its bound is a rough one";
   };
   using mpmc = queue<true>;

@@ -1,37 +1,41 @@
-// A bounded queue for many producers and many consumers. Nobody waits in it: a push into a full one and a pop from an empty one
-// say so.
+// A bounded queue for many producers and many consumers. Nobody waits in it: a push into a full one and a pop from an
+// empty one say so.
 //
-// Use when: threads exchange small things at a high rate and have something else to do when there is none: free lists, a
-// scheduler's own queues, real-time code. When not: someone should wait for an element or for room; then a channel, whose
-// fibers park where these would spin. One producer and one consumer: spsc_queue.
-// Guarantees: FIFO. Linearizable, together with everything else that is: "empty" and "full" were true at one instant of the
-// call, and whoever pushes and then pops never finds it empty. What happened before a push happens before the pop that takes
-// the element; a pop happens before the push that takes its place.
-// Progress: no lock, but not lock-free in the strict sense: a thread that is stopped between the claim of a cell and its
-// publication, a few instructions later, holds up those who come to that cell; they pause, then give way. Whoever is stopped
-// elsewhere holds up nobody.
-// Thread-safety: all operations from anywhere; making and ending the queue by one. Moves and destructors of elements run on
-// who executes the operation, and may not wait for the queue.
-// Errors: capacity 0 throws misuse, one beyond all memory std::length_error. A construction that throws changes nothing. When
-// the move out of the queue throws, the caller gets the exception and that element is gone.
-// Cost: one read-modify-write for each operation, none for one that finds it full or empty; 8 bytes beside each element. An
-// element whose move may throw has an allocation of its own.
-// Source: D. Vyukov, "Bounded MPMC queue", https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue; the
-// lap above the index: crossbeam's ArrayQueue; the tests for full and empty: see below.
+// Use when: threads exchange small things at a high rate and have something else to do when there is none: free lists,
+// a scheduler's own queues, real-time code. When not: someone should wait for an element or for room; then a channel,
+// whose fibers park where these would spin. One producer and one consumer: spsc_queue.
+// Guarantees: FIFO. Linearizable, together with everything else that is: "empty" and "full" were true at one instant of
+// the call, and whoever pushes and then pops never finds it empty. What happened before a push happens before the pop
+// that takes the element; a pop happens before the push that takes its place.
+// Progress: no lock, but not lock-free in the strict sense: a thread that is stopped between the claim of a cell and
+// its publication, a few instructions later, holds up those who come to that cell; they pause, then give way. Whoever
+// is stopped elsewhere holds up nobody.
+// Thread-safety: all operations from anywhere; making and ending the queue by one. Moves and destructors of elements
+// run on who executes the operation, and may neither wait nor use the queue.
+// Errors: capacity 0 throws misuse, one beyond all memory std::length_error. A construction that throws changes
+// nothing. When the move out of the queue throws, the caller gets the exception and that element is gone.
+// Cost: one read-modify-write for each operation, none for one that finds it full or empty; 8 bytes beside each
+// element. An element whose move may throw has an allocation of its own.
+// Source: D. Vyukov, "Bounded MPMC queue",
+// https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue; the lap above the index: crossbeam's
+// ArrayQueue; the tests for full and empty: see below.
 //
-// Invariants. A position is a lap and, in its low bits, an index below the capacity; lap_ is the next power of two above the
-// capacity, so that p + 1 is never the position of the next lap. head_ <= tail_ <= head_ + a lap.
-//  1. The stamp of a cell is p: it waits for the push with position p; p + 1: it holds the element of p. Whoever moves tail_
-//     on from p owns the cell until it stores p + 1; whoever moves head_ on from p, until it stores p + lap_.
-//  2. A push linearizes where it moves tail_ on, a pop where it moves head_ on. A pop at p that finds tail_ at p was at an
-//     empty queue at that instant: head_ had been p and never passes tail_. A push at p that finds head_ a lap behind: full.
-//  3. The counters are moved on, and the other one is read for that test, with seq_cst. So of two that push into one queue
-//     each and then look at the other's, one finds something. In a total order of all queues that is what linearizable means.
-//  4. Neither "full" nor "empty", and the stamp does not fit: the position is out of date, or the cell's owner is at work.
+// Invariants. A position is a lap and, in its low bits, an index below the capacity; lap_ is the next power of two
+// above the capacity, so that p + 1 is never the position of the next lap. head_ <= tail_ <= head_ + a lap.
+//  1. The stamp of a cell is p: it waits for the push with position p; p + 1: it holds the element of p. Whoever moves
+//     tail_ on from p owns the cell until it stores p + 1; whoever moves head_ on from p, until it stores p + lap_.
+//  2. A push linearizes where it moves tail_ on, a pop where it moves head_ on. A pop at p that finds tail_ at p was at
+//     an empty queue at that instant: head_ had been p and never passes tail_. A push at p that finds head_ a lap
+//     behind: full.
+//  3. The counters are moved on, and the other one is read for that test, with seq_cst. So of two that push into one
+//     queue each and then look at the other's, one finds something. In a total order of all queues that is what
+//     linearizable means.
+//  4. Neither "full" nor "empty", and the stamp does not fit: the position is out of date, or the cell's owner is at
+//     work.
 //
-// Rejected: SCQ (R. Nikolaev, DISC 2019, https://doi.org/10.4230/LIPIcs.DISC.2019.28), which is lock-free in the strict sense:
-// two rings of indices, so two claims for each operation, and twice the memory. A ticket by fetch_add for each attempt, as
-// oneTBB: a push that finds no room has a ticket already and would have to wait. See docs/design/0055.
+// Rejected: SCQ (R. Nikolaev, DISC 2019, https://doi.org/10.4230/LIPIcs.DISC.2019.28), which is lock-free in the strict
+// sense: two rings of indices, so two claims for each operation, and twice the memory. A ticket by fetch_add for each
+// attempt, as oneTBB: a push that finds no room has a ticket already and would have to wait. See docs/design/0055.
 #pragma once
 
 #include <runnel/base/backoff.hpp>
@@ -60,7 +64,7 @@ class mpmc_queue {
   /// Destroys what is left.
   ~mpmc_queue() {
     std::uint64_t p = head_->load(shim::order::relaxed);  // relaxed: the one who ends it is ordered after all operations
-    for (; p != tail_->load(shim::order::relaxed); p = after(p)) cell_at(p).end();
+    for (; p != tail_->load(shim::order::relaxed); p = after(p, index_of(p))) cells_[index_of(p)].end();
   }
 
   /// Moves v in, or returns false and leaves it: full.
@@ -87,7 +91,8 @@ class mpmc_queue {
   {
     return try_emplace(v);
   }
-  /// Makes the element from `args`, in the queue where that cannot throw. False: full; `args` may have been used up all the
+  /// Makes the element from `args`, in the queue where that cannot throw. False: full; `args` may have been used up all
+  /// the
   /// same, by an element that was made and found no room.
   /// - blocks, cancel, threads: as try_push
   template <class... A>
@@ -182,12 +187,9 @@ class mpmc_queue {
     }
   };
 
-  std::uint64_t index_mask() const noexcept { return lap_ - 1; }
-  cell& cell_at(std::uint64_t p) const noexcept { return cells_[p & index_mask()]; }
-  std::uint64_t after(std::uint64_t p) const noexcept {
-    const std::uint64_t i = p & index_mask();
-    return i + 1 < capacity_ ? p + 1 : p - i + lap_;
-  }
+  std::uint64_t index_of(std::uint64_t p) const noexcept { return p & (lap_ - 1); }
+  /// The position after p, whose index is i.
+  std::uint64_t after(std::uint64_t p, std::uint64_t i) const noexcept { return i + 1 < capacity_ ? p + 1 : p - i + lap_; }
 
   /// As size().
   std::size_t count() const noexcept {
@@ -196,7 +198,7 @@ class mpmc_queue {
       const std::uint64_t h = head_->load(shim::order::seq_cst);  // seq_cst: as in claim_tail()
       // seq_cst: as in claim_head(). It was t all the time, so also when head_ was h
       if (t != tail_->load(shim::order::seq_cst)) continue;
-      const std::uint64_t from = h & index_mask(), to = t & index_mask();
+      const std::uint64_t from = index_of(h), to = index_of(t);
       if (from != to) return from < to ? to - from : capacity_ - from + to;
       return h == t ? 0 : capacity_;
     }
@@ -217,14 +219,16 @@ class mpmc_queue {
   /// The cell at the tail, for its new owner; null: full.
   cell* claim_tail(std::uint64_t& p) noexcept {
     for (detail::backoff peer;;) {
-      // acquire: pairs with the claims; who sees that a push came before sees the pops that it came after, and head_ with them
+      // acquire: pairs with the claims; who sees that a push came before sees the pops that it came after, and head_
+      // with them
       p = tail_->load(shim::order::acquire);
-      cell& c = cell_at(p);
+      const std::uint64_t i = index_of(p);
+      cell& c = cells_[i];
       const std::uint64_t stamp = c.stamp.load(shim::order::acquire);  // acquire: pairs with leave()
       if (stamp == p) {
         std::uint64_t expected = p;
         // seq_cst: this, then what the caller looks at next; see 3. relaxed: tail_ is loaded again
-        if (tail_->compare_exchange(expected, after(p), shim::order::seq_cst, shim::order::relaxed)) {
+        if (tail_->compare_exchange(expected, after(p, i), shim::order::seq_cst, shim::order::relaxed)) {
           sched::announced_acquire(&c);
           return &c;
         }
@@ -239,12 +243,13 @@ class mpmc_queue {
     for (detail::backoff peer;;) {
       // acquire: as in claim_tail(), the other way round
       p = head_->load(shim::order::acquire);
-      cell& c = cell_at(p);
+      const std::uint64_t i = index_of(p);
+      cell& c = cells_[i];
       const std::uint64_t stamp = c.stamp.load(shim::order::acquire);  // acquire: pairs with place()
       if (stamp == p + 1) {
         std::uint64_t expected = p;
         // seq_cst: as in claim_tail(). relaxed: head_ is loaded again
-        if (head_->compare_exchange(expected, after(p), shim::order::seq_cst, shim::order::relaxed)) {
+        if (head_->compare_exchange(expected, after(p, i), shim::order::seq_cst, shim::order::relaxed)) {
           sched::announced_acquire(&c);
           return &c;
         }

@@ -1,38 +1,41 @@
 // A queue without a bound, from many producers to one consumer. Nobody waits in it.
 //
-// Use when: many hand things to one that comes by: log lines, statistics, work for a loop that polls. When not: the consumer
-// should sleep until there is something, or producers should be held back when it is slow: a channel. Without a bound, memory
-// grows for as long as the consumer is slower.
-// Guarantees: FIFO. Linearizable, together with everything else that is: a pop finds nothing only if at one instant of the call
-// there was nothing, and whoever pushes and then pops finds something. What happened before a push happens before the pop that
-// takes the element.
-// Progress: a pop waits for a push that has claimed the next place and not filled it yet, else it is wait-free. Pushes are
-// lock-free but at the end of a segment, where all wait for the one that links the next, a few instructions. Who waits pauses,
-// then gives way.
-// Thread-safety: pushes from anywhere; pops by one at a time, another one when it is ordered after the last. Checked builds end
-// the process when two pop at the same time. size() and empty() from anywhere.
-// Errors: a push that cannot allocate throws std::bad_alloc. A construction that throws changes nothing. When the move out of
-// the queue throws, the caller gets the exception and that element is gone.
-// Cost: a push is one read-modify-write, a pop none; 8 bytes beside each element. Memory in segments of about a kilobyte, of
-// which an emptied one is kept: a queue that stays short allocates nothing. A copy or construction that may throw is made first
-// and then moved in, where that cannot throw.
-// Source: the claim of a slot by the index alone: crossbeam's SegQueue; stamps in the slots: D. Vyukov's bounded queue, see
-// mpmc_queue.hpp.
+// Use when: many hand things to one that comes by: log lines, statistics, work for a loop that polls. When not: the
+// consumer should sleep until there is something, or producers should be held back when it is slow: a channel. Without
+// a bound, memory grows for as long as the consumer is slower.
+// Guarantees: FIFO. Linearizable, together with everything else that is: a pop finds nothing only if at one instant of
+// the call there was nothing, and whoever pushes and then pops finds something. What happened before a push happens
+// before the pop that takes the element.
+// Progress: a pop waits for a push that has claimed the next place and not filled it yet, else it is wait-free. Pushes
+// are lock-free but at the end of a segment, where all wait for the one that links the next, a few instructions. Who
+// waits pauses, then gives way.
+// Thread-safety: pushes from anywhere; pops by one at a time, another one when it is ordered after the last. Checked
+// builds end the process when two pop at the same time. size() and empty() from anywhere.
+// Errors: a push that cannot allocate throws std::bad_alloc. A construction that throws changes nothing. When the move
+// out of the queue throws, the caller gets the exception and that element is gone.
+// Cost: a push is one read-modify-write, a pop none; 8 bytes beside each element. Memory in segments of about a
+// kilobyte, of which an emptied one is kept: a queue that stays short allocates nothing. A copy or construction that
+// may throw is made first and then moved in, where that cannot throw.
+// Source: the claim of a slot by the index alone: crossbeam's SegQueue; stamps in the slots: D. Vyukov's bounded queue,
+// see mpmc_queue.hpp.
 //
-// Invariants. Positions are counted modulo 2^64; Lap of them, a power of two, belong to a segment, the last of which is no slot:
-// while tail_ is there, the push that took the last slot links the next segment.
-//  1. last_ is the segment of tail_ for whoever then succeeds in moving tail_ on: the next segment is stored before tail_ enters
-//     it, and tail_ never comes back.
-//  2. The slot of position p is claimed by moving tail_ on from p; here the push linearizes. It is filled when its stamp is p + 1,
-//     dead when it is p + 2 (the construction has thrown), and else holds anything but these: a new segment's stamps are the
-//     offsets of the slots, an old one's are smaller by a multiple of Lap. So a segment is used again as it is.
-//  3. A push touches the segment of its slot only, after the claim and last when it stores the stamp. The consumer passes a slot
-//     after it has seen that. So behind the last slot no push can touch the segment any more, and it may go.
+// Invariants. Positions are counted modulo 2^64; Lap of them, a power of two, belong to a segment, the last of which is
+// no slot: while tail_ is there, the push that took the last slot links the next segment.
+//  1. last_ is the segment of tail_ for whoever then succeeds in moving tail_ on: the next segment is stored before
+//     tail_ enters it, and tail_ never comes back.
+//  2. The slot of position p is claimed by moving tail_ on from p; here the push linearizes. It is filled when its
+//     stamp is p + 1, dead when it is p + 2 (the construction has thrown), and else holds anything but these: a new
+//     segment's stamps are the offsets of the slots, an old one's are smaller by a multiple of Lap. So a segment is
+//     used again as it is.
+//  3. A push touches the segment of its slot only, after the claim and last when it stores the stamp. The consumer
+//     passes a slot after it has seen that. So behind the last slot no push can touch the segment any more, and it may
+//     go.
 //  4. The next segment is in hand before the last slot is claimed: without memory nothing has changed.
 //
-// Rejected: a node for each element and an exchange of the tail (D. Vyukov's other queue, liburcu's wfcqueue): an allocation for
-// each push, and a push that was stopped hides all later ones. "Empty" when all pushes found are still in the middle: then two
-// that push to each other and look could both find nothing, for a stamp is seen later than its push returned. docs/design/0056.
+// Rejected: a node for each element and an exchange of the tail (D. Vyukov's other queue, liburcu's wfcqueue): an
+// allocation for each push, and a push that was stopped hides all later ones. "Empty" when all pushes found are still
+// in the middle: then two that push to each other and look could both find nothing, for a stamp is seen later than its
+// push returned. docs/design/0056.
 #pragma once
 
 #include <runnel/base/backoff.hpp>
@@ -206,7 +209,8 @@ class mpsc_queue {
     for (;;) {
       p = tail_->index.load(shim::order::acquire);            // acquire: pairs with link(), for the segment
       if (p % Lap >= Lap - 2) return claim_last(p);
-      segment* const s = tail_->last.load(shim::order::acquire);  // acquire: pairs with link(); newer than p? then the claim fails
+      // acquire: pairs with link(): when it is newer than p, so is the index, and the claim fails
+      segment* const s = tail_->last.load(shim::order::acquire);
       std::uint64_t expected = p;
       // seq_cst: this, then what the caller looks at next; as in mpmc_queue. relaxed: loaded again
       if (tail_->index.compare_exchange(expected, p + 1, shim::order::seq_cst, shim::order::relaxed)) return s->cells[p % Lap];

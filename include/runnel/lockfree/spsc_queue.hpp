@@ -1,25 +1,27 @@
 // A bounded queue from one producer to one consumer. Nobody waits in it.
 //
-// Use when: one thread or fiber feeds another at a high rate, and both have something else to do meanwhile: audio and network
-// loops, a stage that polls. When not: one of them should wait for the other: make_channel<T, spsc>, which costs as little
-// while there is something to do. More of either side: mpmc_queue.
-// Guarantees: FIFO. What happened before a push happens before the pop that takes the element; a pop happens before the push
-// that takes its place. "Full" and "empty" are exact as far as the caller has been ordered after the other side. Not ordered: a
-// push and what its thread reads afterwards. Who pushes, then looks whether the consumer sleeps, needs a fence in between, or
-// a channel.
+// Use when: one thread or fiber feeds another at a high rate, and both have something else to do meanwhile: audio and
+// network loops, a stage that polls. When not: one of them should wait for the other: make_channel<T, spsc>, which
+// costs as little while there is something to do. More of either side: mpmc_queue.
+// Guarantees: FIFO. What happened before a push happens before the pop that takes the element; a pop happens before the
+// push that takes its place. "Full" and "empty" are exact as far as the caller has been ordered after the other side.
+// Not ordered: a push and what its thread reads afterwards. Who pushes, then looks whether the consumer sleeps, needs a
+// fence in between, or a channel.
 // Progress: wait-free, all operations.
-// Thread-safety: pushes by one at a time, pops by one at a time; the two sides at the same time. A side may go to another thread
-// that is ordered after it. size() and empty() from both sides. Checked builds end the process when two are on one side.
-// Errors: capacity 0 throws misuse, one beyond all memory std::length_error. A construction that throws changes nothing. When
-// the move out of the queue throws, the caller gets the exception and that element is gone.
-// Cost: no read-modify-write, no fence; the other side's line is read once for as many elements as it had moved. One cell more
-// than the capacity.
-// Source: L. Lamport, "Specifying Concurrent Program Modules" (1983), https://doi.org/10.1145/69624.357207; the copy of the
-// other side's index: P. Lee et al., "A Lock-Free, Cache-Efficient Shared Ring Buffer" (2009),
+// Thread-safety: pushes by one at a time, pops by one at a time; the two sides at the same time. A side may go to
+// another thread that is ordered after it. size() and empty() from both sides. Checked builds end the process when two
+// are on one side.
+// Errors: capacity 0 throws misuse, one beyond all memory std::length_error. A construction that throws changes
+// nothing. When the move out of the queue throws, the caller gets the exception and that element is gone.
+// Cost: no read-modify-write, no fence; the other side's line is read once for as many elements as it had moved. One
+// cell more than the capacity.
+// Source: L. Lamport, "Specifying Concurrent Program Modules" (1983), https://doi.org/10.1145/69624.357207; the copy of
+// the other side's index: P. Lee et al., "A Lock-Free, Cache-Efficient Shared Ring Buffer" (2009),
 // https://doi.org/10.1145/1882486.1882508.
 //
-// Invariants. Cells from head to tail, modulo the number of cells, hold elements; one is always free. A push linearizes where it
-// stores the tail, a pop where it stores the head. Each side stores its own index and reads its own with no order.
+// Invariants. Cells from head to tail, modulo the number of cells, hold elements; one is always free. A push linearizes
+// where it stores the tail, a pop where it stores the head. Each side stores its own index and reads its own with no
+// order.
 // Rejected: counters that never wrap, over a ring of a power of two: up to twice the memory, or a division.
 #pragma once
 
@@ -81,7 +83,8 @@ class spsc_queue {
     publish(producer_, next);
     return true;
   }
-  /// Moves in as many of the first ones as there is room for, and says how many. When a move throws, those before it are in.
+  /// Moves in as many of the first ones as there is room for, and says how many. When a move throws, those before it
+  /// are in.
   /// - blocks, cancel, threads: as above
   std::size_t try_push_n(std::span<T> values)
     requires std::move_constructible<T>
@@ -126,7 +129,8 @@ class spsc_queue {
     out = std::move(enter(i));
     return true;
   }
-  /// Moves the oldest ones into `out`, as many as there are and fit, and says how many. When a move throws, that element and
+  /// Moves the oldest ones into `out`, as many as there are and fit, and says how many. When a move throws, that
+  /// element and
   /// those before it are gone.
   /// - blocks, cancel, threads: as above
   std::size_t try_pop_n(std::span<T> out)
@@ -151,7 +155,8 @@ class spsc_queue {
   /// - threads: any
   std::size_t size() const noexcept {
     sched::choice_point(sched::operation::look, this);
-    const std::size_t h = consumer_->index.load(shim::order::acquire);  // acquire: pairs with publish(); the tail is not behind it then
+    // acquire: pairs with publish(); the tail is not behind it then
+    const std::size_t h = consumer_->index.load(shim::order::acquire);
     const std::size_t t = producer_->index.load(shim::order::relaxed);  // relaxed: only counted
     return t >= h ? t - h : t + cell_count_ - h;
   }
@@ -162,7 +167,8 @@ class spsc_queue {
   /// For tests: begins at the cell `first`.
   spsc_queue(std::size_t capacity, std::size_t first)
       : cell_count_(detail::checked_capacity("runnel::lockfree::spsc_queue", capacity, sizeof(cell)) + 1),
-        cells_(std::make_unique_for_overwrite<cell[]>(cell_count_)), producer_(std::in_place, first), consumer_(std::in_place, first) {}
+        cells_(std::make_unique_for_overwrite<cell[]>(cell_count_)), producer_(std::in_place, first),
+        consumer_(std::in_place, first) {}
 
  private:
   static constexpr const char* two_producers =
