@@ -328,9 +328,11 @@ hazard_slot* take_hazard_slot() { return hazards.take(); }
 void give_hazard_slot(hazard_slot* s) noexcept { hazards.give(s); }
 void retire(hazard_object& o, hazard_object::reclaimer reclaim_by) noexcept { hazards.retire(o, reclaim_by); }
 
-void note_end_of_protection(const hazard_slot& s) noexcept {
-  if (const hazard_object* o = s.protects.load(shim::order::relaxed)) hb_release(o);  // relaxed: the caller's own store
+void hazard_slot::note_end() const noexcept {
+  if (const hazard_object* o = protects.load(shim::order::relaxed)) hb_release(o);  // relaxed: the caller's own store
 }
+bool hazard_slot::announce_unseen(const hazard_object* o) noexcept { return announce_here(o); }
+void hazard_slot::set_unseen(const hazard_object* o) noexcept { set_here(o); }
 
 void empty_hazard_pointer() noexcept {
   fatal("runnel::hazard_pointer: an empty one protects nothing: assign make_hazard_pointer() to it first");

@@ -10,6 +10,8 @@
 #include <runnel/lockfree/mpmc_queue.hpp>
 #include <runnel/lockfree/mpsc_queue.hpp>
 #include <runnel/lockfree/spsc_queue.hpp>
+#include <runnel/lockfree/hazard_pointer.hpp>
+#include <runnel/lockfree/stack.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/sync/scalable_shared_mutex.hpp>
 #include <runnel/sync/shared_mutex.hpp>
@@ -20,6 +22,7 @@
 #include <runnel/sync/pool.hpp>
 #include <runnel/sync/striped_counter.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <mutex>
 #include <utility>
@@ -354,6 +357,26 @@ measured derive_child() {
   const auto parent = runnel::derive_cancel(runnel::context::background());
   return repeat([&] { runnel::derive_cancel(parent.ctx).cancel(); });
 }
+struct retired : runnel::hazard_pointer_obj_base<retired> {};
+
+measured protect() {
+  retired o;
+  const std::atomic<retired*> src{&o};
+  return repeat([&] {
+    runnel::hazard_pointer h = runnel::make_hazard_pointer();
+    static_cast<void>(h.protect(src));
+  });
+}
+measured retire() {
+  return repeat([] { (new retired)->retire(); });
+}
+measured stack_pair() {
+  runnel::lockfree::stack<int> s;
+  return repeat([&] {
+    s.push(1);
+    s.try_pop();
+  });
+}
 measured check_context() {
   const auto ctx = runnel::context::current();
   return repeat([&] { ctx.check(); });
@@ -412,6 +435,9 @@ constexpr operation all[] = {
     {"event: set, wait and reset", &event_round},
     {"striped_counter::add", &count_striped},
     {"pool: get and give back", &pool_round},
+    {"hazard_pointer: make, protect and drop", &protect},
+    {"hazard_pointer: retire an object", &retire},
+    {"lockfree::stack: push and pop", &stack_pair},
     {"concurrent_map::find", &map_find},
     {"concurrent_map: insert and erase", &map_insert_erase},
     {"mpmc_queue: push and pop", &many_to_many},

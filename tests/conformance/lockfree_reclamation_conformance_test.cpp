@@ -60,7 +60,7 @@ TEST_P(lockfree_conformance, lockfree_19_neighbour_one_side_pushes_and_the_other
     std::vector<party> parties;
     for (unsigned t = 0; t < 4; ++t) {
       parties.push_back(start([&, t] {
-        for (std::uint64_t j = 0; j < each; ++j) s.emplace(1, t * each + j);
+        for (std::uint64_t j = 0; j < each; ++j) s.emplace(1u, t * each + j);
       }));
       parties.push_back(start([&] {
         while (left != 0) {

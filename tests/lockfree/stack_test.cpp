@@ -57,7 +57,7 @@ TEST_P(stack_test, the_last_one_in_is_the_first_one_out) {
     const std::string first = "first";
     s.push(first);
     s.push(std::string("second"));
-    s.emplace(3, 'x');
+    s.emplace(3u, 'x');
     EXPECT_FALSE(s.empty());
     std::string out = "untouched";
     EXPECT_EQ(s.try_pop(), "xxx");

@@ -38,29 +38,55 @@ struct alignas(64) hazard_slot {
   /// Protects o, and returns what src is then: if that is still o, no scan frees it from now on.
   template <class Source>
   auto protect(const hazard_object* o, const Source& src) noexcept {
-    note_end();
-    if (fencing) [[unlikely]] {
-      protects.store(o, shim::order::seq_cst);  // seq_cst: this, then the reload; in the scan the unlinking, then the look at this
-      return src.load(shim::order::seq_cst);    // seq_cst: the same
-    }
-    protects.store(o, shim::order::release);  // release: as in clear(), for what was protected before
-    shim::light_fence();                      // this, then the reload; with the heavy one of the scan
+    if (announce(o)) [[unlikely]]
+      return src.load(shim::order::seq_cst);  // seq_cst: after the store in announce_here(); in the scan the unlinking, then the look
     return src.load(shim::order::acquire);    // acquire: pairs with the store of the pointer, for the object
   }
-  /// Protects o, which is not retired before what the caller does next.
-  void protect(const hazard_object* o) noexcept {
-    note_end();
-    // release: as in clear(), for what was protected before; whoever retires o is ordered after this by the caller
-    protects.store(o, shim::order::release);
+  /// Protects o, which is not retired before what the caller does next; or nothing.
+  void set(const hazard_object* o) noexcept {
+#if defined(RUNNEL_TSAN)
+    set_unseen(o);
+#else
+    set_here(o);
+#endif
   }
-  void clear() noexcept {
-    note_end();
-    // release: pairs with scan(): what was done with the object comes before its end
-    protects.store(nullptr, shim::order::release);
-  }
+  void clear() noexcept { set(nullptr); }
 
  private:
+  // Slots change hands inside of the library, where ThreadSanitizer does not look: so their use shall be there, too.
+  bool announce_unseen(const hazard_object* o) noexcept;
+  void set_unseen(const hazard_object* o) noexcept;
+  /// For ThreadSanitizer and the explorer: what the caller did with what it has protected happens before that is reclaimed.
   void note_end() const noexcept;
+
+  /// Protects o before the caller's next load; whether that must be seq_cst.
+  bool announce(const hazard_object* o) noexcept {
+#if defined(RUNNEL_TSAN)
+    return announce_unseen(o);
+#else
+    return announce_here(o);
+#endif
+  }
+  bool announce_here(const hazard_object* o) noexcept {
+    if constexpr (notes_ends) note_end();
+    if (fencing) [[unlikely]] {
+      protects.store(o, shim::order::seq_cst);  // seq_cst: this, then the reload; in the scan the unlinking, then the look at this
+      return true;
+    }
+    protects.store(o, shim::order::release);  // release: as in set_here()
+    shim::light_fence();                      // this, then the reload; with the heavy one of the scan
+    return false;
+  }
+  void set_here(const hazard_object* o) noexcept {
+    if constexpr (notes_ends) note_end();
+    // release: pairs with the scan: what was done with what was protected before comes before its end
+    protects.store(o, shim::order::release);
+  }
+#if defined(RUNNEL_TSAN)
+  static constexpr bool notes_ends = true;
+#else
+  static constexpr bool notes_ends = exploring;
+#endif
 };
 
 /// From now on the caller's. Throws std::bad_alloc.
@@ -80,16 +106,6 @@ void give_hazard_node(void* p, std::size_t bytes) noexcept;
 /// The same for one that others may still be looking at. There is nothing to destroy in it.
 void retire_hazard_node(hazard_object& o, std::size_t bytes) noexcept;
 
-/// What the caller did with what s protects happens before that is reclaimed: for ThreadSanitizer and the explorer.
-void note_end_of_protection(const hazard_slot& s) noexcept;
 [[noreturn, gnu::cold]] void empty_hazard_pointer() noexcept;
-
-inline void hazard_slot::note_end() const noexcept {
-#if defined(RUNNEL_TSAN)
-  note_end_of_protection(*this);
-#else
-  if constexpr (exploring) note_end_of_protection(*this);
-#endif
-}
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

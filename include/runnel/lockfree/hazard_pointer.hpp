@@ -146,7 +146,7 @@ class hazard_pointer {
   template <hazard_protectable T>
   void reset_protection(const T* ptr) noexcept {
     sched::choice_point(sched::operation::protect, ptr);
-    checked().protect(detail::hazard_object_of<std::remove_cv_t<T>>(ptr));
+    checked().set(detail::hazard_object_of<std::remove_cv_t<T>>(ptr));
   }
   /// What was protected may be reclaimed.
   /// - blocks: never
