@@ -79,7 +79,8 @@ void fence_of(const rcu_reader& r) noexcept {
 void thread_ends(void* what) noexcept {
   auto& r = *static_cast<rcu_reader*>(static_cast<sched::read_depth*>(what));
   if (r.sections != 0)
-    fatal("a thread ends inside an RCU read section: give back each guard of rcu<T> before, and call unlock() as often as lock()");
+    fatal("a thread ends inside an RCU read section: give back each guard of rcu<T> before, and call unlock() as often as "
+          "lock()");
   set_this_reader(nullptr);
   the_rcu().strike_off(r);
 }
@@ -194,12 +195,14 @@ bool rcu_state::announce(sched::wait_node& n) noexcept {
 /// Under the lock.
 void rcu_state::withdraw(sched::wait_node& n) noexcept {
   waiting.remove(n);
-  if (waiting.empty()) awaited.store(0, shim::order::relaxed);  // relaxed: a reader too many comes for the lock, and finds nobody
+  // relaxed: a reader too many comes for the lock, and finds nobody
+  if (waiting.empty()) awaited.store(0, shim::order::relaxed);
 }
 
 void rcu_state::wait_for(std::uint64_t period, sched::agent& caller) noexcept {
   if (is_over(period)) return;
-  if (sched::in_forked_child()) fatal("rcu: a forked child has no workers, so it cannot wait for its other threads' read sections");
+  if (sched::in_forked_child())
+    fatal("rcu: a forked child has no workers, so it cannot wait for the read sections of other threads that it has started");
   const time_point since = steady_clock::now();
   // In virtual time a section takes none; else a report once it has taken this long.
   const bool patient = sched::number_of_this_world() != 0;
@@ -227,8 +230,8 @@ void rcu_state::report_stalled(std::uint64_t period, duration waited) const noex
     if (word == 0 || word >= period) return;
     const std::string who = sched::describe_user_of(r.thread.load(shim::order::relaxed));  // relaxed: as above
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(waited.nanoseconds()).count();
-    report("an RCU read section holds up a grace period for %lld ms: it is that of %s. Sections are to be short: copy what takes "
-           "long out of it",
+    report("an RCU read section holds up a grace period for %lld ms: it is that of %s. Sections are to be short: copy what "
+           "takes long out of it",
            static_cast<long long>(ms), who.c_str());
   });
 }
@@ -284,7 +287,8 @@ void rcu_domain::unlock() noexcept {
   choice_point(operation::unlock_shared, this);
   rcu_reader* const r = detail::known_reader();
   if (!r || r->sections == 0) [[unlikely]]
-    detail::fatal("rcu_domain::unlock() without a read section of the caller: a section ends on the fiber or thread that began it");
+    detail::fatal("rcu_domain::unlock() without a read section of the caller: a section ends on the fiber or thread that began "
+                  "it");
   if (--r->sections == 0) detail::leave(*r, detail::the_rcu());
 }
 

@@ -128,7 +128,8 @@ void rcu_state::wait_for_runs(sched::agent& caller) noexcept {
 void rcu_state::barrier(sched::agent& caller) noexcept {
   rcu_run run(caller);
   rcu_list all;
-  if (!begin_run(run, all)) fatal("rcu_barrier() inside a deleter, for whose end it would wait for ever: rcu_synchronize() may be called there");
+  if (!begin_run(run, all))
+    fatal("rcu_barrier() inside a deleter, for whose end it would wait for ever: rcu_synchronize() may be called there");
   for_each_reader([&](rcu_reader& r) {
     const raw_guard hold(r.lock);
     all.append(r.pending);

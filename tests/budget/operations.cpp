@@ -12,6 +12,7 @@
 #include <runnel/lockfree/spsc_queue.hpp>
 #include <runnel/lockfree/hazard_pointer.hpp>
 #include <runnel/lockfree/stack.hpp>
+#include <runnel/lockfree/rcu.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/sync/scalable_shared_mutex.hpp>
 #include <runnel/sync/shared_mutex.hpp>
@@ -335,6 +336,21 @@ measured pool_round() {
   return repeat([&] { p.get().give_back(); });
 }
 
+measured read_section() {
+  return repeat([] { const std::scoped_lock section(runnel::rcu_default_domain()); });
+}
+measured read_cell() {
+  const runnel::rcu<int> cell(1);
+  return repeat([&] { static_cast<void>(cell.read([](int v) { return v; })); });
+}
+/// What retires, and deletes what was retired.
+measured update_cell() {
+  runnel::rcu<int> cell(1);
+  const measured m = repeat([&] { cell.update([](int v) { return v + 1; }); });
+  runnel::rcu_barrier();
+  return m;
+}
+
 measured map_find() {
   runnel::concurrent_map<int, int> m;
   m.insert(1, 1);
@@ -443,6 +459,9 @@ constexpr operation all[] = {
     {"mpmc_queue: push and pop", &many_to_many},
     {"spsc_queue: push and pop", &one_to_one},
     {"mpsc_queue: push and pop", &many_to_one},
+    {"rcu: read section", &read_section},
+    {"rcu cell: read", &read_cell},
+    {"rcu cell: update", &update_cell},
     {"derive_cancel of the background, cancel", &derive_from_background},
     {"derive_cancel of a cancelable context, cancel", &derive_child},
     {"context::check", &check_context},

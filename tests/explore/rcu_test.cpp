@@ -91,7 +91,8 @@ TEST(explored_rcu, no_update_is_lost_and_each_old_value_ends_once_behind_its_rea
     {
       rcu<counted> cell(counted(alive, 0));
       with_task_group([&](task_group& g) {
-        for (int n = 1; n <= 2; ++n) g.go([&, n] { cell.update([&](const counted& c) { return counted(alive, c.value.load() + n); }); });
+        for (int n = 1; n <= 2; ++n)
+          g.go([&, n] { cell.update([&](const counted& c) { return counted(alive, c.value.load() + n); }); });
         g.go([&] {
           const auto c = cell.read();
           const int v = c->value.load();

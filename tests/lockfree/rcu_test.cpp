@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -331,6 +332,18 @@ TEST(rcu, a_forked_child_does_not_wait_for_sections_that_it_does_not_have) {
   rcu_barrier();
 }
 
+TEST(rcu, what_is_retired_at_the_end_of_the_process_is_no_leak) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        struct node : rcu_obj_base<node> {};
+        (new node)->retire();
+        rcu_retire(new std::string("left"));
+        std::exit(7);
+      },
+      ::testing::ExitedWithCode(7), "^$");
+}
+
 // ---- misuse
 
 class rcu_death_test : public ::testing::Test {
@@ -348,7 +361,8 @@ TEST_F(rcu_death_test, whoever_suspends_in_a_section_ends_the_process) {
     const std::scoped_lock section(rcu_default_domain());
     c.receive();
   };
-  EXPECT_DEATH(in_fiber(receives), "a wait .channel receive, 0x.*inside an RCU read section.*copy what it needs.*fiber .*reader");
+  EXPECT_DEATH(in_fiber(receives),
+               "a wait .channel receive, 0x.*inside an RCU read section.*copy what it needs.*fiber .*reader");
   EXPECT_DEATH(receives(), "a wait .channel receive.*inside an RCU read section.*a thread outside the runtime");
   EXPECT_DEATH(in_fiber([] {
                  const rcu<int> cell(1);

@@ -4,6 +4,7 @@
 #include "base/futex.hpp"
 
 #include <runnel/base/atomic.hpp>
+#include <runnel/base/heavy_fence.hpp>
 
 #include <memory>
 
@@ -308,6 +309,24 @@ TEST(litmus, what_was_read_before_a_hand_over_is_not_overwritten_by_its_receiver
   expect_passes(program(order::release, order::acquire));
   expect_fails(program(order::relaxed, order::acquire), "the next value");
   expect_fails(program(order::release, order::relaxed), "the next value");
+}
+TEST(litmus, what_was_read_before_a_heavy_fence_is_not_what_is_stored_behind_it) {
+  // A reader of RCU: it must not have the new number and the old pointer.
+  const auto program = [](bool fenced) {
+    return explore(wide, [=] {
+      integer number(0), pointer(0);
+      model::thread reader([&] {
+        const int n = number.load(order::relaxed);
+        runnel::shim::light_fence();
+        check(n <= pointer.load(order::relaxed), "the new number and the old pointer");
+      });
+      pointer.store(1, order::relaxed);
+      if (fenced) runnel::detail::heavy_fence();
+      number.store(1, order::relaxed);
+    });
+  };
+  expect_passes(program(true));
+  expect_fails(program(false), "the new number and the old pointer");
 }
 TEST(litmus, nobody_goes_back_behind_what_was_read_of_the_future) {
   expect_passes(explore(wide, [] {
