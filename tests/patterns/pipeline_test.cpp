@@ -166,6 +166,7 @@ TEST_P(pipelines, a_late_result_holds_no_worker_up_until_the_buffer_is_full) {
       for (int v : p)
         if (v == 20) break;
     });
+    while (done < 7) yield();
     until_waiting(4);
     EXPECT_EQ(done, 7) << "3 + 5 are under way, and 0 is late";
     go_on.set();
@@ -190,6 +191,7 @@ TEST_P(pipelines, who_does_not_read_stops_everything_above) {
         break;
       }
     });
+    while (n.source < 12) yield();
     until_waiting(5);
     // One at the reader; a batch waits and one is held; one before it and one held; 2 and 1; 3 and 1.
     EXPECT_EQ(n.mapped, 1 + 2 + 2 + 3);
@@ -272,7 +274,7 @@ TEST_P(pipelines, a_failure_anywhere_comes_out_once_as_it_was_and_tells_its_stag
         } catch (const boom& e) {
           EXPECT_STREQ(e.what(), "at 20");
         }
-        EXPECT_LE(seen, 20);
+        EXPECT_TRUE(seen <= 20 || o.order == stage_order::as_ready) << "it went on past the failure: " << seen;
         ASSERT_TRUE(p.failed_stage());
         EXPECT_EQ(p.failed_stage()->number, at);
         EXPECT_EQ(p.failed_stage()->name, names[at]);
@@ -365,6 +367,10 @@ TEST_P(pipelines, a_batch_goes_when_it_is_full_old_or_the_last) {
       EXPECT_EQ(seen, (decltype(seen){{3, 50ms}, {3, 130ms}}));
       const auto full = from(first(10), {.buffer = 10}) | batch(4, 50ms, {.buffer = 2}) | collect();
       EXPECT_EQ(full.size(), 3u);
+      for (auto& b : from(naturals(), {.buffer = 4}) | batch(1'000'000, 0s)) {
+        EXPECT_LE(b.size(), 5u) << "values keep coming, and the first is old";
+        if (b.back() > 200) break;
+      }
       const auto behind_workers = from(first(7)) | map([](int v) { return v == 5 ? (sleep_for(1s), v) : v; }, {.workers = 2}) |
                                   batch(10, 50ms) | collect();
       EXPECT_EQ(behind_workers, (std::vector<std::vector<int>>{{0, 1, 2, 3, 4}, {5, 6}}));
@@ -415,7 +421,7 @@ TEST_P(pipelines, counters_tell_while_it_runs_where_it_waits) {
       const context_scope scope(c.ctx);
       p.drain();
     });
-    while (inside < 3) yield();
+    while (inside < 3 || p.stats()[0].out < 10 || p.stats()[3].in < 4) yield();
     until_waiting(5);
     const auto s = p.stats();
     ASSERT_EQ(s.size(), 4u);

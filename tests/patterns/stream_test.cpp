@@ -230,6 +230,7 @@ TEST_P(streams, workers_stop_when_nobody_reads_and_end_when_the_reader_leaves) {
                        return v;
                      },
                      {.buffer = 4, .name = "worker"});
+    while (begun < 6) yield();
     until_waiting(3);
     EXPECT_EQ(begun, 6) << "4 wait, 2 workers have one each";
     EXPECT_NE(fiber_report().find("worker"), std::string::npos);
@@ -293,6 +294,7 @@ TEST_P(streams, a_merge_ends_its_sources_and_fails_with_the_first) {
     EXPECT_THROW(all_of(s), std::out_of_range);
     EXPECT_EQ(ended, 3);
     auto bounded = merge({.buffer = 5, .name = "merging"}, naturals());
+    while (bounded.size() < 5) yield();
     until_waiting(2);
     EXPECT_EQ(bounded.size(), 5u);
     EXPECT_NE(fiber_report().find("merging"), std::string::npos);
@@ -324,6 +326,7 @@ TEST_P(streams, the_slowest_branch_holds_a_tee_up_until_it_leaves) {
                       for (int i = 0;; ++i) out.send(i);
                     }),
                     {.buffer = 4, .name = "splitting"});
+    while (both[1].size() < 4) yield();
     until_waiting(2);
     EXPECT_NE(fiber_report().find("splitting"), std::string::npos);
     for (int i = 0; i < 4; ++i) EXPECT_EQ(both[0].receive(), i);

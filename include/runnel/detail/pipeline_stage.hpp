@@ -99,6 +99,9 @@ class stage {
     return std::move(r.value);
   }
 
+  /// Values that next() would not have to wait for; those of one place are not seen.
+  std::size_t waiting() const { return alone_ ? alone_.size() : several_ ? several_.size() : 0; }
+
   /// Lets go of the source; the fibers have ended.
   void release() noexcept {
     step_.release();

@@ -210,11 +210,14 @@ class batch_step : public lower_step<Up> {
       return std::nullopt;
     }
     const time_point due = age_ ? age_->from_now() : never;
+    std::size_t most = size_;
     batch.reserve(std::min<std::size_t>(size_, 1024));
     while (v) {
       m.took();
       batch.push_back(std::move(*v));
-      if (batch.size() == size_) break;
+      // Late: what waits by now may still join it, but no more, else values that keep coming would put it off for ever.
+      if (most == size_ && age_ && steady_clock::now() >= due) most = std::min(size_, batch.size() + this->up_.waiting());
+      if (batch.size() == most) break;
       m.waits();
       v = age_ ? this->up_.next_until(due) : this->take();
     }
