@@ -44,8 +44,8 @@ void pipeline_core::fail(unsigned number) noexcept {
   std::exception_ptr e = std::current_exception();
   const bool only_canceled = is_canceled(e) && is_caller_canceled();
   unsigned expected = none;
-  // acq_rel: pairs with failed(), for what the stage did before; relaxed on failure: somebody else was first
-  if (!only_canceled && failed_.compare_exchange(expected, number, shim::order::acq_rel, shim::order::relaxed))
+  // relaxed, both: it only decides who is first; error_ is read when the fibers have been joined
+  if (!only_canceled && failed_.compare_exchange(expected, number, shim::order::relaxed, shim::order::relaxed))
     error_ = std::move(e);
   if (group_) group_->cancel();
 }
@@ -85,7 +85,7 @@ void pipeline_core::leave() noexcept {
 }
 
 std::optional<unsigned> pipeline_core::failed() const noexcept {
-  const unsigned n = failed_.load(shim::order::acquire);  // acquire: pairs with fail()
+  const unsigned n = failed_.load(shim::order::relaxed);  // relaxed: the number says all
   return n == none ? std::nullopt : std::optional(n);
 }
 

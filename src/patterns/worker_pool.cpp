@@ -140,6 +140,10 @@ void worker_pool_core::job_failed(bool has_handle) {
 }
 
 void worker_pool_core::stop_at_once() noexcept {
+  {
+    const std::lock_guard hold(lock_);
+    stopped_ = true;
+  }
   close_queue();
   discard_queued();
 }
@@ -181,13 +185,8 @@ void worker_pool_core::rethrow_collected() {
 }
 
 void worker_pool_core::abort() noexcept {
-  {
-    const std::lock_guard hold(lock_);
-    stopped_ = true;
-  }
-  close_queue();
+  stop_at_once();
   group_.cancel();
-  discard_queued();
   const std::lock_guard one(one_joins_);
   const cancel_shield to_the_end;
   try {
