@@ -383,15 +383,18 @@ void drop_spsc_receiver(spsc_core* c) noexcept {
   c->drop_receiver();
 }
 
-// For select, and for operations that are compiled into their callers.
-template bool spsc_core::ready<true>() noexcept;
-template bool spsc_core::ready<false>() noexcept;
-template channel_status spsc_core::try_locked<true>(void*, sched::wake_list&);
-template channel_status spsc_core::try_locked<false>(void*, sched::wake_list&);
-template bool spsc_core::register_wait<true>(sched::wait_node&) noexcept;
-template bool spsc_core::register_wait<false>(sched::wait_node&) noexcept;
-template void spsc_core::withdraw<true>(sched::wait_node&) noexcept;
-template void spsc_core::withdraw<false>(sched::wait_node&) noexcept;
+bool spsc_ready(spsc_core& c, bool sending) noexcept { return sending ? c.ready<true>() : c.ready<false>(); }
+channel_status spsc_try_locked(spsc_core& c, bool sending, void* element, sched::wake_list& woken) {
+  return sending ? c.try_locked<true>(element, woken) : c.try_locked<false>(element, woken);
+}
+bool spsc_register_wait(spsc_core& c, bool sending, sched::wait_node& n) noexcept {
+  return sending ? c.register_wait<true>(n) : c.register_wait<false>(n);
+}
+void spsc_withdraw(spsc_core& c, bool sending, sched::wait_node& n) noexcept {
+  sending ? c.withdraw<true>(n) : c.withdraw<false>(n);
+}
+
+// For operations that are compiled into their callers.
 template void spsc_core::heed<true>() noexcept;
 template void spsc_core::heed<false>() noexcept;
 

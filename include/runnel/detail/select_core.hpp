@@ -99,14 +99,14 @@ template <bool Sending>
 class spsc_case_core : public select_case {
  public:
   sched::wait_object* object() noexcept final { return core_; }
-  bool ready() final { return core_->ready<Sending>(); }
-  glance look() noexcept final { return core_->ready<Sending>() ? glance::ready : glance::not_ready; }
+  bool ready() final { return spsc_ready(*core_, Sending); }
+  glance look() noexcept final { return spsc_ready(*core_, Sending) ? glance::ready : glance::not_ready; }
   bool commit(sched::wake_list& woken) final {
-    status_ = core_->try_locked<Sending>(element_, woken);
+    status_ = spsc_try_locked(*core_, Sending, element_, woken);
     return status_ != channel_status::would_block;
   }
-  bool enqueue(sched::wait_node& n) final { return core_->register_wait<Sending>(n); }
-  void dequeue(sched::wait_node& n) noexcept final { core_->withdraw<Sending>(n); }
+  bool enqueue(sched::wait_node& n) final { return spsc_register_wait(*core_, Sending, n); }
+  void dequeue(sched::wait_node& n) noexcept final { spsc_withdraw(*core_, Sending, n); }
 
  protected:
   spsc_core* core_ = nullptr;

@@ -204,6 +204,13 @@ bool channel_is_closed(spsc_core*) noexcept;
 void drop_spsc_sender(spsc_core*) noexcept;
 void drop_spsc_receiver(spsc_core*) noexcept;
 
+// For select, under the lock. Ordinary functions: instances of templates are kept inside the library in the build for
+// ThreadSanitizer, and select's cases are compiled into their callers.
+bool spsc_ready(spsc_core&, bool sending) noexcept;
+channel_status spsc_try_locked(spsc_core&, bool sending, void* element, sched::wake_list& woken);
+bool spsc_register_wait(spsc_core&, bool sending, sched::wait_node& n) noexcept;
+void spsc_withdraw(spsc_core&, bool sending, sched::wait_node& n) noexcept;
+
 /// What every blocking operation begins with: looks whether the caller is canceled, and counts the operation against its
 /// turn. The thread that it runs on.
 const void* begin_spsc_operation(context_node* extra);
