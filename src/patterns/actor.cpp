@@ -8,22 +8,13 @@
 // outside.
 #include <runnel/patterns/actor.hpp>
 
+#include "patterns/flying.hpp"
+
 #include <mutex>
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
 namespace {
-
-/// In a catch block: a cancellation, while the caller is canceled.
-bool flies_as_cancellation() {
-  try {
-    throw;
-  } catch (const canceled&) {
-    return context::current().is_canceled();
-  } catch (...) {
-    return false;
-  }
-}
 
 /// A counter with one writer.
 void count(shim::atomic<std::uint64_t>& counter) noexcept {

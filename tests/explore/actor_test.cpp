@@ -3,6 +3,7 @@
 #include "explored.hpp"
 
 #include <runnel/patterns/actor.hpp>
+#include <runnel/patterns/serve.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/testing/shared_var.hpp>
 
@@ -135,6 +136,61 @@ TEST(explored_actor, every_question_ends_whatever_becomes_of_it) {
       a.join();
     } catch (const std::runtime_error&) {
     }
+  });
+}
+
+TEST(explored_server, every_request_is_handled_once_or_left_in_the_source_and_none_outlives_the_end) {
+  holds_in(3'000, [] {
+    channel<int> requests(2);
+    std::atomic<int> sent{0}, handled{0}, running{0};
+    const std::size_t limit = 1 + choose(2);
+    const bool stops = choose(3) == 0;
+    std::atomic<bool> failed{false}, above{false};
+    {
+      auto s = serve(requests,
+                     [&](int) {
+                       struct runs {
+                         explicit runs(std::atomic<int>& r) : n(r) { ++n; }
+                         ~runs() { --n; }
+                         std::atomic<int>& n;
+                       } at_end(running);
+                       if (static_cast<std::size_t>(running.load()) > limit) above = true;
+                       ++handled;
+                       if (choose(3) == 0) sleep_for(choose(2) * 10s);
+                       if (choose(4) == 0) {
+                         failed = true;
+                         throw std::runtime_error("handler");
+                       }
+                     },
+                     {.limit = limit,
+                      .on_failure = stops ? handler_failure::stop_serving : handler_failure::keep_serving,
+                      .on_error = [](std::exception_ptr) {}});
+      with_task_group([&](task_group& g) {
+        for (int n = 0; n < 2; ++n)
+          g.go([&] {
+            for (int i = 0; i < 2; ++i)
+              if (requests.send_for(i, 1s) == channel_status::ok) ++sent;
+          });
+        g.go([&] {
+          if (choose(2) == 0) yield();
+          shutdown_report r;
+          bool threw = false;
+          try {
+            r = s.shutdown(5s);
+          } catch (const std::runtime_error&) {
+            threw = true;
+          }
+          require(threw == (stops && failed), "a failure was lost, or is none of the server's");
+          require(r.drained + r.canceled <= limit && !above, "above the limit");
+          require(running == 0, "a handler outlives the shutdown");
+        });
+      });
+      const server_counters c = s.counters();
+      require(c.active == 0 && c.accepted >= static_cast<std::size_t>(handled.load()), "counted wrongly");
+    }
+    int left = 0;
+    while (requests.try_receive()) ++left;
+    require(sent == handled + left, "lost, or handled twice");
   });
 }
 
