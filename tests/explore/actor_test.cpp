@@ -3,8 +3,11 @@
 #include "explored.hpp"
 
 #include <runnel/patterns/actor.hpp>
+#include <runnel/patterns/circuit_breaker.hpp>
+#include <runnel/patterns/hedge.hpp>
 #include <runnel/patterns/serve.hpp>
 #include <runnel/runnel.hpp>
+#include <runnel/sync/event.hpp>
 #include <runnel/testing/shared_var.hpp>
 
 #include <atomic>
@@ -191,6 +194,138 @@ TEST(explored_server, every_request_is_handled_once_or_left_in_the_source_and_no
     int left = 0;
     while (requests.try_receive()) ++left;
     require(sent == handled + left, "lost, or handled twice");
+  });
+}
+
+TEST(explored_circuit_breaker, each_call_counts_once_each_change_is_told_in_order_and_no_place_is_lost) {
+  holds_in(3'000, [] {
+    const std::size_t probes = 1 + choose(2);
+    std::vector<circuit_state> heard{circuit_state::closed};
+    std::atomic<int> called{0}, refused{0};
+    bool in_order = true;
+    circuit_breaker b({.consecutive_failures = 2, .open_for = 1s, .probes = probes,
+                       .on_change = [&](circuit_state from, circuit_state to) {
+                         in_order = in_order && heard.back() == from;
+                         heard.push_back(to);
+                       }});
+    auto impatient = derive_cancel(context::current());
+    const auto caller = [&](bool may_be_canceled) {
+      const context_scope scope(may_be_canceled ? impatient.ctx : context::current());
+      for (int i = 0; i < 3; ++i) {
+        try {
+          b.call([&] {
+            ++called;
+            yield();
+            if (choose(2) == 0) throw std::runtime_error("trouble");
+          });
+        } catch (const circuit_open&) {
+          ++refused;
+          sleep_for(choose(2) * 1s);
+        } catch (const std::runtime_error&) {
+        }
+      }
+    };
+    with_task_group([&](task_group& g) {
+      for (int n = 0; n < 3; ++n)
+        g.go([&, n] {
+          try {
+            caller(n == 0);
+          } catch (const canceled&) {
+          }
+        });
+      g.go([&] {
+        yield();
+        impatient.cancel();
+      });
+    });
+    const circuit_counters c = b.counters();
+    require(c.refused == static_cast<std::uint64_t>(refused.load()), "refused by nobody");
+    const auto counted = c.succeeded + c.failed, calls = static_cast<std::uint64_t>(called.load());
+    require(counted <= calls && calls <= counted + 1, "a call counted twice, or not");
+    require(in_order, "a change was not told, or out of order");
+    // Whatever has happened, it lets calls through again, and closes.
+    sleep_for(1s);
+    for (std::size_t i = 0; i < probes + 1 && b.state() != circuit_state::closed; ++i) b.call([] {});
+    require(b.state() == circuit_state::closed, "a place was lost");
+  });
+}
+
+TEST(explored_circuit_breaker, an_open_one_lets_nobody_in_and_a_half_open_one_its_probes) {
+  holds_in(2'000, [] {
+    const int probes = 1 + static_cast<int>(choose(2));
+    circuit_breaker b({.consecutive_failures = 1, .open_for = 1h, .probes = static_cast<std::size_t>(probes)});
+    try {
+      b.call([] { throw std::runtime_error("trouble"); });
+    } catch (const std::runtime_error&) {
+    }
+    std::atomic<int> inside{0};
+    const auto all_call = [&] {
+      event gate;
+      wait_group asked;
+      asked.add(4);
+      with_task_group([&](task_group& g) {
+        for (int n = 0; n < 4; ++n)
+          g.go([&] {
+            try {
+              b.call([&] {
+                ++inside;
+                asked.done();
+                gate.wait();
+              });
+            } catch (const circuit_open&) {
+              asked.done();
+            }
+          });
+        asked.wait();
+        gate.set();  // nobody has an outcome before all have asked
+      });
+    };
+    all_call();
+    require(inside == 0, "let in while it is open");
+    sleep_for(1h);
+    all_call();
+    require(inside == probes, "not as many as the probes");
+    require(b.state() == circuit_state::closed, "all have succeeded");
+  });
+}
+
+TEST(explored_hedge, one_answer_comes_back_and_no_attempt_outlives_the_call) {
+  holds_in(4'000, [] {
+    std::atomic<int> live{0}, running{0}, begun{0}, failures{0};
+    auto c = derive_cancel(context::current());
+    const std::size_t allowed = 1 + choose(3);
+    const duration delay = choose(2) == 0 ? 0s : 1s;
+    with_task_group([&](task_group& g) {
+      g.go([&] {
+        const context_scope scope(c.ctx);
+        try {
+          const letter answer = hedge({.delay = delay, .attempts = allowed}, [&] {
+            ++begun;
+            ++running;
+            struct ends {
+              std::atomic<int>& n;
+              ~ends() { --n; }
+            } at_end{running};
+            if (choose(2) == 0) sleep_for(choose(3) * 1s);
+            if (choose(3) == 0) {
+              ++failures;
+              throw std::runtime_error("attempt");
+            }
+            return letter(live, failures);
+          });
+          require(live == 1, "more answers than one are left");
+        } catch (const std::runtime_error&) {
+          require(failures == static_cast<int>(allowed) && begun == failures, "given up too early");
+        } catch (const canceled&) {
+        }
+        require(running == 0, "an attempt outlives the call");
+        require(begun <= static_cast<int>(allowed), "too many attempts");
+      });
+      g.go([&] {
+        if (choose(3) == 0) c.cancel();
+      });
+    });
+    require(live == 0, "an answer is left");
   });
 }
 
