@@ -4,8 +4,7 @@
 //  2. end_ is written before the mailbox is closed: who finds it closed by a failure finds the cause.
 //  3. What ends the actor passes through after_failure() once; a cancellation of its context is none.
 // No lost wake-up of its own: senders, receivers and askers wait in channels, the owner in a join.
-// lock_ guards what failures leave behind; no user code runs under it, except that a failure that is overwritten is destroyed
-// outside.
+// lock_ guards what failures leave behind; no user code runs under it: a failure that is overwritten is destroyed outside.
 #include <runnel/patterns/actor.hpp>
 
 #include "patterns/flying.hpp"
@@ -26,7 +25,7 @@ void count(shim::atomic<std::uint64_t>& counter) noexcept {
 actor_core::actor_core(const actor_options& o) : options(o) {
   if (o.mailbox == 0) throw_misuse("runnel::actor: a mailbox of 0 takes no message: give it a capacity of at least 1");
   if (o.on_failure == supervision::restart && (o.max_restarts == 0 || o.restart_period.nanoseconds().count() <= 0))
-    throw_misuse("runnel::actor: supervision::restart needs max_restarts and restart_period above 0; else use supervision::stop");
+    throw_misuse("runnel::actor: restarts need max_restarts and restart_period above 0; else use supervision::stop");
 }
 
 void actor_core::begin() noexcept {

@@ -15,6 +15,7 @@
 #include <runnel/detail/task_core.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <mutex>
 
 namespace runnel::inline RUNNEL_ABI {
@@ -22,7 +23,7 @@ namespace runnel::inline RUNNEL_ABI {
 circuit_breaker::circuit_breaker(circuit_breaker_options options)
     : options_(std::move(options)),
       made_at_(steady_clock::now()),
-      slice_length_(std::max<std::int64_t>(1, options_.window.nanoseconds().count() / static_cast<std::int64_t>(window_.size()))) {
+      slice_length_(std::max<std::int64_t>(1, options_.window.nanoseconds().count() / std::ssize(window_))) {
   const auto refuse_unless = [](bool makes_sense, const char* what) {
     if (!makes_sense) detail::throw_misuse(what);
   };
@@ -104,14 +105,15 @@ void circuit_breaker::count_in_window(bool failure) noexcept {
 bool circuit_breaker::too_many_failures() const noexcept {
   if (options_.consecutive_failures > 0 && consecutive_ >= options_.consecutive_failures) return true;
   if (options_.failure_ratio == 0) return false;
-  const std::int64_t oldest = slice_number() - static_cast<std::int64_t>(window_.size()) + 1;
+  const std::int64_t oldest = slice_number() - std::ssize(window_) + 1;
   std::size_t calls = 0, failures = 0;
   for (const slice& s : window_) {
     if (s.number < 0 || s.number < oldest) continue;
     calls += s.calls;
     failures += s.failures;
   }
-  return calls >= options_.minimum_calls && static_cast<double>(failures) >= options_.failure_ratio * static_cast<double>(calls);
+  return calls >= options_.minimum_calls &&
+         static_cast<double>(failures) >= options_.failure_ratio * static_cast<double>(calls);
 }
 
 void circuit_breaker::become(circuit_state next) noexcept {

@@ -98,7 +98,8 @@ TEST(explored_actor, every_question_ends_whatever_becomes_of_it) {
     struct question_about {
       reply<int> to;
     };
-    actor<question_about> a({.mailbox = 1, .overflow = static_cast<overflow_policy>(choose(4)),
+    actor<question_about> a({.mailbox = 1,
+                             .overflow = static_cast<overflow_policy>(choose(4)),
                              .on_failure = static_cast<supervision>(choose(3))},
                             [] {
                               return [kept = std::optional<reply<int>>()](question_about q) mutable {
@@ -203,7 +204,9 @@ TEST(explored_circuit_breaker, each_call_counts_once_each_change_is_told_in_orde
     std::vector<circuit_state> heard{circuit_state::closed};
     std::atomic<int> called{0}, refused{0};
     bool in_order = true;
-    circuit_breaker b({.consecutive_failures = 2, .open_for = 1s, .probes = probes,
+    circuit_breaker b({.consecutive_failures = 2,
+                       .open_for = 1s,
+                       .probes = probes,
                        .on_change = [&](circuit_state from, circuit_state to) {
                          in_order = in_order && heard.back() == from;
                          heard.push_back(to);

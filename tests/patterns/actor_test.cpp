@@ -97,9 +97,7 @@ struct account {
 TEST_P(actor_test, alternatives_reach_their_handlers_and_questions_are_answered_in_turn) {
   in_runtime([] {
     actor<account_message> a([] { return account{}; });
-    const auto take = [&](long euros) {
-      return a.ask<bool>([&](reply<bool> r) { return withdraw{euros, std::move(r)}; });
-    };
+    const auto take = [&](long euros) { return a.ask<bool>([&](reply<bool> r) { return withdraw{euros, std::move(r)}; }); };
     EXPECT_TRUE(a.tell(deposit{100}));
     EXPECT_TRUE(take(70));
     EXPECT_FALSE(take(70));
@@ -413,8 +411,9 @@ TEST_P(actor_test, more_restarts_than_allowed_within_the_period_end_the_actor) {
   in_runtime([] {
     bubble([] {
       std::vector<int> seen;
-      actor<int> a({.on_failure = supervision::restart, .max_restarts = 2, .restart_period = 1h},
-                   [&] { return adder{0, &seen}; });
+      actor<int> a({.on_failure = supervision::restart, .max_restarts = 2, .restart_period = 1h}, [&] {
+        return adder{0, &seen};
+      });
       for (int round = 0; round < 3; ++round) {  // two an hour, for three hours
         a.tell(-1);
         a.tell(-1);
@@ -517,10 +516,7 @@ TEST_P(actor_test, its_end_and_the_cancellation_of_its_surroundings_end_it_and_r
       std::optional<context_scope> scope(surroundings.ctx);
       actor<counted> a({.mailbox = 1}, [] { return [](counted) { sleep_for(1h); }; });
       scope.reset();
-      auto blocked = start([&] {
-        EXPECT_THROW(
-            for (int i = 0; i < 3; ++i) a.tell(counted(live, i)), actor_stopped);
-      });
+      auto blocked = start([&] { EXPECT_THROW(for (int i = 0; i < 3; ++i) a.tell(counted(live, i)), actor_stopped); });
       while (a.counters().queued == 0) yield();
       surroundings.cancel();
       EXPECT_THROW(a.join(), task_canceled);

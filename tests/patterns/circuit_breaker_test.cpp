@@ -24,7 +24,9 @@ struct trouble : std::runtime_error {
   trouble() : std::runtime_error("trouble") {}
 };
 
-void fail(circuit_breaker& b) { EXPECT_THROW(b.call([] { throw trouble(); }), trouble); }
+void fail(circuit_breaker& b) {
+  EXPECT_THROW(b.call([] { throw trouble(); }), trouble);
+}
 void succeed(circuit_breaker& b) {
   EXPECT_EQ(b.call([] { return 7; }), 7);
 }
@@ -243,16 +245,17 @@ TEST_P(circuit_breaker_test, on_change_hears_of_each_change_in_order_and_may_cal
     bubble([] {
       std::vector<circuit_state> heard;
       std::optional<circuit_breaker> b;
-      b.emplace(circuit_breaker_options{.consecutive_failures = 1, .open_for = 1h, .on_change = [&](circuit_state from, circuit_state to) {
-                                          heard.push_back(from);
-                                          heard.push_back(to);
-                                          EXPECT_EQ(b->state(), to);
-                                          if (to == open) {
-                                            EXPECT_TRUE(refuses(*b));
-                                          } else if (to == closed) {
-                                            throw std::runtime_error("log full");
-                                          }
-                                        }});
+      b.emplace(circuit_breaker_options{
+          .consecutive_failures = 1, .open_for = 1h, .on_change = [&](circuit_state from, circuit_state to) {
+            heard.push_back(from);
+            heard.push_back(to);
+            EXPECT_EQ(b->state(), to);
+            if (to == open) {
+              EXPECT_TRUE(refuses(*b));
+            } else if (to == closed) {
+              throw std::runtime_error("log full");
+            }
+          }});
       fail(*b);
       sleep_for(1h);
       fail(*b);

@@ -46,7 +46,8 @@ TEST_P(serve_test, every_request_of_a_channel_is_handled_once_and_wait_returns_w
     const int n = static_cast<int>(scaled(2'000));
     std::vector<std::atomic<int>> handled(static_cast<std::size_t>(n));
     auto ends = make_channel<std::unique_ptr<int>>(4);
-    auto s = serve(std::move(ends.rx), [&](std::unique_ptr<int> i) { ++handled[static_cast<std::size_t>(*i)]; }, {.limit = 3});
+    auto s =
+        serve(std::move(ends.rx), [&](std::unique_ptr<int> i) { ++handled[static_cast<std::size_t>(*i)]; }, {.limit = 3});
     for (int i = 0; i < n; ++i) ends.tx.send(std::make_unique<int>(i));
     ends.tx = {};
     s.wait();
@@ -155,7 +156,8 @@ TEST_P(serve_test, without_on_error_and_for_one_that_throws_itself_the_unhandled
   reported = 0;
   const auto before = set_unhandled_hook([](std::exception_ptr, fiber_info) noexcept { ++reported; });
   in_runtime([] {
-    const std::function<void(std::exception_ptr)> none, throws = [](std::exception_ptr) { throw std::runtime_error("log full"); };
+    const std::function<void(std::exception_ptr)> none,
+        throws = [](std::exception_ptr) { throw std::runtime_error("log full"); };
     for (const auto& on_error : {none, throws}) {
       channel<int> requests;
       auto s = serve(requests, [](int) { throw std::runtime_error("bad request"); }, {.on_error = on_error});

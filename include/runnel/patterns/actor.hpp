@@ -7,7 +7,8 @@
 // Use when: a state has a life of its own: it changes by messages, fails and is made anew, outlives a call. When not: many
 // only read or change a value for moments (guarded, concurrent_map); the work needs no state (a task_group).
 // How: the state is called with each message, one at a time; where Message is a std::variant and the state is not callable
-// with it, with the alternative. A question carries a reply: a.ask<long>([](reply<long> r) { return balance{std::move(r)}; }).
+// with it, with the alternative. A question carries a reply:
+//   a.ask<long>([](reply<long> r) { return balance{std::move(r)}; })
 // Guarantees: messages of one sender are handled in its order. What happened before tell() happens before the handling, and
 // one handling before the next; the last before join() returns. The actor does not outlive its object.
 // Thread-safety: telling and asking from any fiber or thread, also through copies of its address, which may outlive it;
@@ -49,7 +50,7 @@ struct actor_options {
   std::size_t mailbox = 64;  ///< messages, at least 1
   overflow_policy overflow = overflow_policy::block;
   supervision on_failure = supervision::stop;
-  std::size_t max_restarts = 3;                           ///< in any `restart_period`
+  std::size_t max_restarts = 3;  ///< in any `restart_period`
   duration restart_period = std::chrono::seconds(5);
   std::string_view name = {};  ///< of its fiber, for reports
   stack_class stack = stack_class::standard;
@@ -61,8 +62,8 @@ enum class tell_status : std::uint8_t { accepted, dropped, full, timed_out, stop
 /// What has happened in an actor. Every accepted message is handled, failed, dropped, discarded, queued, or in the hands of
 /// the handler.
 struct actor_counters {
-  std::uint64_t handled = 0;    ///< the handler returned
-  std::uint64_t failures = 0;   ///< handler or factory threw
+  std::uint64_t handled = 0;   ///< the handler returned
+  std::uint64_t failures = 0;  ///< handler or factory threw
   std::uint64_t restarts = 0;
   std::uint64_t dropped = 0;    ///< by drop_newest (never accepted), or by drop_oldest (accepted before)
   std::uint64_t rejected = 0;   ///< mailbox_full, and try_tell's `full`
@@ -167,7 +168,8 @@ class actor_box final : public actor_core {
     if (options.overflow != overflow_policy::block) return try_post(m);
     if (is_the_caller()) {
       const tell_status s = try_post(m);
-      if (s == tell_status::full) refuse_itself("runnel::actor::tell: its own mailbox is full, and the actor would wait for itself");
+      if (s == tell_status::full)
+        refuse_itself("runnel::actor::tell: its own mailbox is full, and the actor would wait for itself");
       return s;
     }
     switch (messages.send_until(std::move(m), deadline)) {
@@ -277,7 +279,7 @@ class actor_address {
   }
   template <class R, class Make>
   RUNNEL_PARKS std::optional<R> ask_until(time_point deadline, Make&& make) const {
-    box_->refuse_itself("runnel::actor::ask: an actor that asks itself would wait for itself: tell() it, or call the function");
+    box_->refuse_itself("runnel::actor::ask: an actor that asks itself would wait for itself: call the function");
     auto q = make_question<R>();
     Message m(std::forward<Make>(make)(std::move(q.reply)));
     const tell_status s = box_->post(m, deadline);

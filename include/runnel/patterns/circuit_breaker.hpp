@@ -30,10 +30,10 @@ namespace runnel::inline RUNNEL_ABI {
 enum class circuit_state : std::uint8_t { closed, open, half_open };
 
 struct circuit_breaker_options {
-  std::size_t consecutive_failures = 5;  ///< open it; 0: do not
-  double failure_ratio = 0;              ///< of the calls in the window opens it, in (0, 1]; 0: does not
-  std::size_t minimum_calls = 20;        ///< in the window, before the ratio counts; at least 1
-  duration window = std::chrono::seconds(10);    ///< slides in steps of a tenth
+  std::size_t consecutive_failures = 5;        ///< open it; 0: do not
+  double failure_ratio = 0;                    ///< of the calls in the window opens it, in (0, 1]; 0: does not
+  std::size_t minimum_calls = 20;              ///< in the window, before the ratio counts; at least 1
+  duration window = std::chrono::seconds(10);  ///< slides in steps of a tenth
   duration open_for = std::chrono::seconds(30);
   std::size_t probes = 1;  ///< calls while half-open, that must all succeed; at least 1
   /// Whether an exception of f says that the dependency is in trouble; without one each does.

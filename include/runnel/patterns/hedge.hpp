@@ -53,7 +53,8 @@ decltype(auto) call_attempt(const F& f, std::size_t attempt) {
 template <class F>
 RUNNEL_PARKS auto hedge(const hedge_policy& policy, F&& f, source_location at = source_location::current()) {
   using result = decltype(detail::call_attempt(f, 0));
-  static_assert(!std::is_reference_v<result>, "runnel::hedge: f returns a value: what it refers to might end with its attempt");
+  static_assert(!std::is_reference_v<result>,
+                "runnel::hedge: f returns a value: what it refers to might end with its attempt");
   using value = std::conditional_t<std::is_void_v<result>, unit, result>;
   using outcome = std::variant<value, std::exception_ptr>;
   detail::check(policy);

@@ -180,7 +180,7 @@ void server::accept_all(Accept& accept, const Handler& handler) {
 template <class Accept, class Handler>
 server::server(Accept accept, Handler handler, const serve_options& options, source_location at) : server(options) {
   static_assert(std::is_invocable_v<const Handler&, detail::request_of<Accept>>,
-                "runnel::serve: the handler takes a request, and is called by many at a time: as const, so no mutable lambda");
+                "runnel::serve: the handler takes a request, and is called by many at a time: no mutable lambda");
   auto shared = std::make_shared<const Handler>(std::move(handler));
   handler_ = shared;
   auto body = [this, accept = std::move(accept), used = shared.get()]() mutable {
@@ -199,8 +199,8 @@ server::server(Accept accept, Handler handler, const serve_options& options, sou
 /// - cancel: ignores
 /// - threads: any
 template <class Source, class Handler>
-[[nodiscard("canceled and joined at once: keep the server")]] RUNNEL_SCOPED_SPAWN server serve(Source source, Handler handler, const serve_options& options = {},
-                                 source_location at = source_location::current()) {
+[[nodiscard("canceled and joined at once: keep the server")]] RUNNEL_SCOPED_SPAWN server serve(
+    Source source, Handler handler, const serve_options& options = {}, source_location at = source_location::current()) {
   return server(detail::accept_from(std::move(source)), std::move(handler), options, at);
 }
 
