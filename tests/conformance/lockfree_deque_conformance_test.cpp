@@ -182,7 +182,7 @@ TEST_P(lockfree_deque_conformance, lockfree_17_the_only_entry_goes_to_owner_or_t
 }
 
 TEST_P(lockfree_deque_conformance, lockfree_17_neighbour_of_three_thieves_one_gets_the_only_entry) {
-  in_runtime([this] {
+  in_runtime([] {
     const std::size_t n = scaled(100'000);
     work_stealing_deque<std::uint32_t> d(2);
     std::vector<std::atomic<std::uint8_t>> taken(n);
