@@ -23,6 +23,7 @@ struct fiber_local_value;
 namespace runnel::inline RUNNEL_ABI::sched {
 
 class world;
+struct fork_scope;
 
 struct listener_tag;
 // A million fibers have a million records: the fields stand so that there is no padding.
@@ -49,6 +50,8 @@ struct agent : detail::list_hook<listener_tag> {
   detail::fiber_local_value* locals = nullptr;
   world* lives_in = nullptr;  ///< the bubble that it belongs to; null: the real world. A fiber's is set before it starts.
   shim::atomic<const void*> object{nullptr};  ///< of the wait, for reports
+  fork_scope* forks = nullptr;                ///< owner only: the innermost of its fork-join operations
+  shim::atomic<std::uint32_t> failed_forks{0};  ///< how many of these cancel it: see cancel_owner()
   std::uint32_t swallowed = 0;                ///< how many operations
 };
 

@@ -143,6 +143,7 @@ fiber* worker::successor() noexcept {
 void worker::leave(fiber& f, afterwards what) noexcept {
   if (f.checks_stack) check_stack(f);
   worker* w = this_worker();
+  if (!w->branches.empty()) [[unlikely]] w->withdraw_branches();
   fiber* next = nullptr;
   if (what == afterwards::requeue && w->yields_to_own_queue()) {
     w->push_tail(&f);
@@ -261,6 +262,7 @@ fiber* worker::steal() noexcept {
       if (&victim == this) continue;
       fiber* f = queue.steal_from(victim.queue);
       if (!f) f = steal_new(victim);
+      if (!f) f = steal_branch(victim);
       if (f) {
         steals_.store(steals() + 1, shim::order::relaxed);  // relaxed: owner-only statistic
         return f;
@@ -305,11 +307,14 @@ fiber* worker::find_work() noexcept {
     if (ticks() % fairness_interval == 0) {
       poll_shared();
       runtime_.refill(*this);
+      begin_listed();
     }
     if (fiber* f = next_local()) return found(f);
     runtime_.refill(*this);
     poll_shared();
     if (fiber* f = next_local()) return found(f);
+    begin_listed();
+    if (fiber* f = next_new()) return found(f);
     if (searching || (searching = runtime_.idle.begin_search(runtime_.workers()))) {
       if (fiber* f = steal()) return found(f);
     }

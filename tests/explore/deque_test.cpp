@@ -31,15 +31,15 @@ TEST(explored_deque, lockfree_17_owner_and_thief_race_for_the_only_entry_and_one
 TEST(explored_deque, each_is_taken_once_while_it_grows) {
   holds_in(5'000, [] {
     work_stealing_deque<int> d(2);
-    int sum = 0;
     const auto steal = [&] {
-      for (int i = 0; i < 2; ++i) sum += d.try_steal().value_or(0);
+      int stolen = 0;
+      for (int i = 0; i < 2; ++i) stolen += d.try_steal().value_or(0);
+      return stolen;
     };
     auto a = go(steal), b = go(steal);
     for (int i = 0; i < 4; ++i) d.push(1 << (4 * i));
-    sum += d.try_pop().value_or(0);
-    a.get();
-    b.get();
+    int sum = d.try_pop().value_or(0);
+    sum += a.get() + b.get();
     while (const auto v = d.try_pop()) sum += *v;
     require(sum == 0x1111, "lost, or taken twice");
   });
