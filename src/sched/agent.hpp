@@ -64,6 +64,7 @@ struct fiber : agent {
   std::byte* stack_bottom() const noexcept { return stack_top - stack_bytes(size_class) + detail::guard_bytes(size_class); }
 
   std::uint32_t number_in_world = 0;  ///< the control's, where there is one
+  std::uint32_t turns = 0;            ///< how often it was taken up; owner only
   // The stack pointer while the fiber is off its stack; null while it runs or still leaves. Stored by
   // runnel_switch as its last access to the stack (release), acquired and cleared by the worker that resumes it.
   shim::atomic<void*> saved_sp{nullptr};

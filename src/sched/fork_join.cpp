@@ -8,7 +8,7 @@
 //     joins, or that one was stolen, and all older ones before it.
 //  3. Who took a branch out of a deque or of the list is the only one who may run it: the deque's compare-exchange decides, or
 //     the list's lock. The owner finds by its own `where` in which of the two to look; only the owner changes that, at the fork
-//     and when it leaves its stack.
+//     and when it leaves its stack. A branch that is said to lie on a deque, but not since this turn of its owner, was stolen.
 //  4. The frame of a branch that was taken stays until its word is `ended` or `returned`: its owner waits for that.
 // Table of the word, from the moment that somebody else has taken the branch:
 //   running --owner, join()--> awaited        running, awaited --taker, finished()--> ended
@@ -116,7 +116,8 @@ bool join(branch& b) noexcept {
   switch (b.where) {
     case lies::own: return true;
     case lies::lane:
-      if (branch* newest = nullptr; b.lane->branches.pop(newest)) return true;  // b itself: invariant 2
+      // In a later turn of its owner the deque is another fiber's, and b was not there any more at the end of that turn.
+      if (branch* newest = nullptr; b.by->turns == b.turn && b.lane->branches.pop(newest)) return true;  // b itself: invariant 2
       break;
     case lies::listed:
       if (runtime::instance().listed.remove(b)) return true;
@@ -145,6 +146,8 @@ unsigned width() noexcept { return runtime::instance().workers(); }
 void worker::push_branch(branch& b) noexcept {
   b.where = lies::lane;
   b.lane = this;
+  b.by = running();
+  b.turn = b.by->turns;
   const bool first = branches.empty();
   if (!branches.push(&b)) [[unlikely]] {
     withdraw_branches();

@@ -84,6 +84,7 @@ void worker::takes_up(fiber& f) noexcept {
   ticks_.store(ticks() + 1, shim::order::relaxed);             // relaxed: owner-only writes, read as a hint
   running_.store(&f, shim::order::relaxed);                    // relaxed: owner-only writes, read as a hint
   f.operations_left = agent::operations_a_turn;
+  ++f.turns;
 }
 
 /// On the stack of `self`, right after it was switched to: what follows it is this thread's now.

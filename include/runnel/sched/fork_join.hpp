@@ -46,6 +46,8 @@ struct branch : job, detail::list_hook<branch_tag> {
   fork_scope* const scope;
   lies where = lies::own;  ///< as far as its owner knows
   shim::atomic<std::uint32_t> word{0};
+  std::uint32_t turn = 0;    ///< of its owner, when it was put there
+  fiber* by = nullptr;       ///< its owner
   worker* lane = nullptr;    ///< on whose deque it lies
   waiter* joiner = nullptr;  ///< published by `word`
 };
