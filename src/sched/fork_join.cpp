@@ -172,11 +172,13 @@ void worker::withdraw_branches() noexcept {
 
 /// Begins b, which was taken, on a fiber of this worker's; without memory for one it goes back to its owner.
 void worker::begin_branch(branch& b) noexcept {
+  bool given = true;
   try {
     give_fiber(b);
   } catch (const std::bad_alloc&) {
-    hand_back(b);
+    given = false;
   }
+  if (!given) hand_back(b);
 }
 
 /// The oldest branch of the victim, on a fiber of its own; null when there was none, or no memory.
