@@ -19,7 +19,7 @@ long fib_cut(int n) {
 }
 
 constexpr bench::one_case cases[] = {
-    {"fib30", "12", [] { return bench::fib_case(30, 1, fib); }},
+    {"fib30", "12", [] { return bench::fib_case(30, 2, fib); }},
     {"fib30_cut12", "12", [] { return bench::fib_case(30, bench::fib_cut, fib_cut); }},
 };
 
