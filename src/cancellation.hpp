@@ -13,7 +13,9 @@ void check_canceled_slowly(const sched::agent& caller, context_node* extra);
 
 inline void check_canceled(const sched::agent& caller, context_node* extra) {
   const bool shut = caller.shields != 0;
-  if ((!shut && ((caller.ambient && caller.ambient->is_canceled()) || caller.lives_in)) || (extra && extra->is_canceled()) ||
+  // relaxed: a hint; what is behind it is acquired
+  if ((!shut && ((caller.ambient && caller.ambient->is_canceled()) || caller.lives_in ||
+                 caller.failed_forks.load(shim::order::relaxed) != 0)) || (extra && extra->is_canceled()) ||
       sched::in_forked_child())
     check_canceled_slowly(caller, extra);
 }

@@ -6,6 +6,7 @@
 
 #include <runnel/base/assert.hpp>
 #include <runnel/sched/fork.hpp>
+#include <runnel/sched/fork_join.hpp>
 #include <runnel/sched/operation.hpp>
 
 namespace runnel::inline RUNNEL_ABI::detail {
@@ -19,6 +20,21 @@ constexpr std::uint32_t swallowed_limit = 1000;
 
 /// What a blocking operation of `a` observes besides an explicit context; null: nothing.
 context_node* observed(const sched::agent& a) noexcept { return a.shields ? nullptr : a.ambient; }
+
+/// A fork-join operation of the caller, of which a part has failed on another fiber: what canceled it; else null.
+context_node* failed_fork(const sched::agent& a) noexcept {
+  // relaxed: who has to know was woken after it was raised
+  if (a.shields || a.failed_forks.load(shim::order::relaxed) == 0) return nullptr;
+  for (const sched::fork_scope* s = a.forks; s; s = s->outer)
+    if (context_node* n = s->canceled_by.load(shim::order::acquire)) return n;  // acquire: pairs with cancel_owner()
+  return nullptr;
+}
+/// From now on the failure of such a part ends w. True: one has failed already, and w was ended.
+bool forks_end_listening(const sched::agent& a, sched::waiter& w) noexcept {
+  if (!w.listen()) return false;                                          // ended otherwise: whoever did it wakes
+  if (a.failed_forks.load(shim::order::seq_cst) == 0) return false;       // seq_cst: see waiter::listen()
+  return w.try_claim(sched::was_canceled);                                // lost: as above
+}
 
 /// What it observes besides: the end of its bubble, whatever context it is under; null outside of bubbles.
 context_node* end_of_bubble(const sched::agent& a) noexcept {
@@ -363,6 +379,7 @@ ambient_scope::~ambient_scope() {
 void check_canceled_slowly(const sched::agent& a, context_node* extra) {
   if (sched::in_forked_child()) sched::refuse_in_forked_child();  // whoever looks is about to wait
   context_node* by = observed(a);
+  if (!by || !by->is_canceled()) by = failed_fork(a);
   if (!by || !by->is_canceled()) by = extra;
   if (!by || !by->is_canceled()) by = end_of_bubble(a);
   if (!by || !by->is_canceled() || std::uncaught_exceptions() > 0) return;
@@ -373,12 +390,13 @@ void check_canceled_slowly(const sched::agent& a, context_node* extra) {
 bool is_callers_own(std::uint64_t origin) noexcept {
   const sched::agent& a = sched::this_agent();
   const context_node* bubble = end_of_bubble(a);
-  return (a.ambient && a.ambient->below(origin)) || (bubble && bubble->order() == origin);
+  const context_node* fork = failed_fork(a);
+  return (a.ambient && a.ambient->below(origin)) || (bubble && bubble->order() == origin) || (fork && fork->below(origin));
 }
 
 void throw_wait_canceled(context_node* extra) {
   const sched::agent& a = sched::this_agent();
-  for (context_node* n : {observed(a), extra, end_of_bubble(a)})
+  for (context_node* n : {observed(a), failed_fork(a), extra, end_of_bubble(a)})
     if (n && n->is_canceled()) n->throw_canceled();
   fatal("a wait was canceled by a context that is not");
 }
@@ -438,6 +456,7 @@ sched::claim_token wait(sched::agent& a, sched::waiter& w, sched::wait_reason re
     if (a.listens_to != n) n->let_listen(a);
     if (n->ends_listening(w)) return sched::was_canceled;
   }
+  if (a.forks && !a.shields && !sched::unwinding(a) && forks_end_listening(a, w)) return sched::was_canceled;
   a.swallowed = 0;
   if (extra == n) extra = nullptr;
   if (extra || end) return wait_for_several(w, reason, object, deadline, extra, end);

@@ -86,6 +86,7 @@ thread_agent& new_thread_agent() {
   a->swallowed = 0;
   a->locals = nullptr;
   a->listens_to = nullptr;
+  a->forks = nullptr;
   a->lives_in = nullptr;
   current_thread = a;
   pthread_setspecific(exit_key(), a);

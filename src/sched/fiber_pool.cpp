@@ -200,6 +200,7 @@ fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& a
   f->sections_without_parking = 0;
   f->locals = nullptr;
   f->listens_to = nullptr;
+  f->forks = nullptr;
   const fiber* caller = w ? w->running() : nullptr;
   f->lives_in = caller ? caller->lives_in : this_world();
   if (f->lives_in) f->lives_in->reserves(+1);

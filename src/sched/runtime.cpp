@@ -162,6 +162,7 @@ std::uint64_t runtime::steals() noexcept {
 }
 
 void runtime::drop_queues() noexcept {
+  while (branch* b = listed.take()) hand_back(*b);
   detail::raw_guard hold(injection_);
   injected_first_ = injected_last_ = nullptr;
   injected_count_.store(0, shim::order::relaxed);  // relaxed: under the lock, and no worker runs
@@ -236,9 +237,9 @@ bool runtime::refill(worker& into) noexcept {
 }
 
 bool runtime::work_visible() noexcept {
-  if (injected()) return true;
+  if (injected() || listed.any()) return true;
   for (unsigned i = 0; i < count_; ++i)
-    if (!workers_[i]->queue.empty() || !workers_[i]->spawned.empty()) return true;
+    if (!workers_[i]->queue.empty() || !workers_[i]->spawned.empty() || !workers_[i]->branches.empty()) return true;
   const time_point timer = next_timer();
   return timer != never && timer <= steady_clock::now();
 }

@@ -68,6 +68,7 @@ class runtime {
   worker& at(unsigned i) noexcept { return *workers_[i]; }
 
   idle_set idle;
+  branch_list listed;
 
  private:
   runtime() noexcept = default;

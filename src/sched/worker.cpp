@@ -84,6 +84,7 @@ void worker::takes_up(fiber& f) noexcept {
   ticks_.store(ticks() + 1, shim::order::relaxed);             // relaxed: owner-only writes, read as a hint
   running_.store(&f, shim::order::relaxed);                    // relaxed: owner-only writes, read as a hint
   f.operations_left = agent::operations_a_turn;
+  ++f.turns;
 }
 
 /// On the stack of `self`, right after it was switched to: what follows it is this thread's now.
@@ -154,6 +155,7 @@ void worker::leave(fiber& f, afterwards what) noexcept {
   worker* w = this_worker();
   if constexpr (!detail::exploring)
     if (w->in_read_section()) [[unlikely]] refuse_to_leave(f, what);
+  if (!w->branches.empty()) [[unlikely]] w->withdraw_branches();
   fiber* next = nullptr;
   if (what == afterwards::requeue && w->yields_to_own_queue()) {
     w->push_tail(&f);
@@ -274,6 +276,7 @@ fiber* worker::steal() noexcept {
       if (&victim == this) continue;
       fiber* f = queue.steal_from(victim.queue);
       if (!f) f = steal_new(victim);
+      if (!f) f = steal_branch(victim);
       if (f) {
         steals_.store(steals() + 1, shim::order::relaxed);  // relaxed: owner-only statistic
         return f;
@@ -318,11 +321,14 @@ fiber* worker::find_work() noexcept {
     if (ticks() % fairness_interval == 0) {
       poll_shared();
       runtime_.refill(*this);
+      begin_listed();
     }
     if (fiber* f = next_local()) return found(f);
     runtime_.refill(*this);
     poll_shared();
     if (fiber* f = next_local()) return found(f);
+    begin_listed();
+    if (fiber* f = next_new()) return found(f);
     if (searching || (searching = runtime_.idle.begin_search(runtime_.workers()))) {
       if (fiber* f = steal()) return found(f);
     }

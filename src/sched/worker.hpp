@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/last_errno.hpp"
+#include "sched/branch_list.hpp"
 #include "sched/fiber_pool.hpp"
 #include "sched/frame_cache.hpp"
 #include "sched/run_queue.hpp"
@@ -37,7 +38,7 @@ class worker {
 
   /// shared: there are others, which steal.
   worker(runtime& owner, unsigned index, bool shared = true) noexcept
-      : queue(shared), spawned(shared), runtime_(owner), index_(index) {}
+      : queue(shared), spawned(shared), branches(shared), runtime_(owner), index_(index) {}
 
   /// The thread's body: runs fibers until the runtime stops.
   void main() noexcept;
@@ -46,6 +47,7 @@ class worker {
   void push_next(fiber* f) noexcept;  ///< f runs next here; who stood there goes to the tail
   void push_tail(fiber* f) noexcept;
   void push_new(fiber* f) noexcept;  ///< f has not begun yet; the newest begins first
+  void push_branch(branch& b) noexcept;  ///< of the running fiber
   /// Leaves the running fiber's stack for the next fiber or the loop; returns when the fiber is resumed, perhaps elsewhere.
   static void leave(fiber& f, afterwards what) noexcept;
 
@@ -85,8 +87,12 @@ class worker {
   /// Own thread: whether the running fiber unwinds.
   bool unwinding() const noexcept { return exceptions_->uncaught > 0; }
 
+  static constexpr std::uint64_t branch_deque_capacity = sizes::branches;
+
   run_queue queue;
   spawn_deque spawned;
+  /// Of the running fiber: see fork_join.cpp.
+  detail::deque_core<branch*, detail::bounded_slots<branch*, branch_deque_capacity>> branches;
   fiber_cache fibers;  ///< own thread
   frame_cache frames;  ///< own thread
 
@@ -108,6 +114,10 @@ class worker {
   fiber* next_new() noexcept;
   fiber* steal() noexcept;
   fiber* steal_new(worker& victim) noexcept;
+  fiber* steal_branch(worker& victim) noexcept;
+  void begin_branch(branch& b) noexcept;
+  void begin_listed() noexcept;
+  [[gnu::noinline]] void withdraw_branches() noexcept;
   fiber* found(fiber* f) noexcept;
   void poll_shared() noexcept;
   bool go_idle() noexcept;

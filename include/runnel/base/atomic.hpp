@@ -45,7 +45,24 @@ class atomic {
   std::atomic<T> value_{};
 };
 
-inline void fence(std::memory_order o) noexcept { std::atomic_thread_fence(o); }
+#if defined(__SANITIZE_THREAD__)
+#define RUNNEL_INSTRUMENTED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RUNNEL_INSTRUMENTED 1
+#endif
+#endif
+
+/// The fence of the library's own code, out of line.
+void compiled_fence(std::memory_order o) noexcept;
+
+inline void fence(std::memory_order o) noexcept {
+#if defined(RUNNEL_INSTRUMENTED)
+  compiled_fence(o);  // ThreadSanitizer knows no fences, and g++ 12 warns of them; the library is not instrumented
+#else
+  std::atomic_thread_fence(o);
+#endif
+}
 /// Orders nothing but for who executes a heavy fence: see <runnel/base/heavy_fence.hpp>.
 inline void light_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
 

@@ -65,6 +65,8 @@ sched::thread_agent agents[threads];
 runnel::time_point now{};
 bool random_choices = false;
 bool reports_allowed = false;
+std::array<sched::fiber*, stacks> spares;
+unsigned spares_left = 0;
 
 OUTSIDE own_state& mine() { return own[model::thread_number()]; }
 
@@ -136,6 +138,7 @@ OUTSIDE static void begin(unsigned n) noexcept {
   now = {};
   random_choices = reports_allowed = false;
   stacks_used = 0;
+  spares_left = 0;
   kicks = 0;
   if (n > 4) std::abort();
   // An execution that was given up has left these as they were.
@@ -209,20 +212,32 @@ OUTSIDE static std::byte* next_stack() noexcept {
   return stack_memory[stacks_used++];
 }
 
-test_fiber::test_fiber(void (*f)(void*), void* argument) noexcept : f_(f), argument_(argument) {
+namespace {
+void give_stack(sched::fiber& f) noexcept {
   std::byte* bottom = next_stack();
-  stack_top = bottom + stack_size;
+  f.stack_top = bottom + stack_size;
+  runnel::detail::sanitizer::create(f.sanitizer, "fiber");
+  runnel::detail::sanitizer::bind(f.sanitizer, bottom, stack_size);
+  // relaxed: published by whatever makes the fiber runnable
+  f.saved_sp.store(runnel::detail::prepare_stack(f.stack_top, &f), order::relaxed);
+  f.state.store(sched::fiber_state::runnable, order::relaxed);  // relaxed: as above
+}
+OUTSIDE void keep_spare(sched::fiber& f) noexcept { spares[spares_left++] = &f; }
+}  // namespace
+
+spare_fiber::spare_fiber() noexcept {
+  give_stack(*this);
+  keep_spare(*this);
+}
+
+test_fiber::test_fiber(void (*f)(void*), void* argument) noexcept : f_(f), argument_(argument) {
   job::run = [](sched::job& j) noexcept {
     auto& self = static_cast<test_fiber&>(j);
     self.f_(self.argument_);
   };
   job::finished = [](sched::job& j) noexcept { static_cast<test_fiber&>(j).ended_ = true; };
   work.store(this, order::relaxed);  // relaxed: published by whatever makes the fiber runnable
-  runnel::detail::sanitizer::create(sanitizer, "fiber");
-  runnel::detail::sanitizer::bind(sanitizer, bottom, stack_size);
-  // relaxed: published by whatever makes the fiber runnable
-  saved_sp.store(runnel::detail::prepare_stack(stack_top, static_cast<fiber*>(this)), order::relaxed);
-  state.store(sched::fiber_state::runnable, order::relaxed);  // relaxed: as above
+  give_stack(*this);
 }
 
 }  // namespace around
@@ -362,8 +377,14 @@ OUTSIDE void attach(attachment which, void* what, void (*ends)(void*) noexcept) 
 }
 place this_place() { return {this_agent(), &agents[model::thread_number()]}; }
 
-fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) { detail::fatal("reserve_fiber"); }
-void start_fiber(fiber*, job&) noexcept { detail::fatal("start_fiber"); }
+OUTSIDE fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) {
+  if (spares_left == 0) throw std::bad_alloc();
+  return spares[--spares_left];
+}
+void start_fiber(fiber* f, job& work) noexcept {
+  f->work.store(&work, order::relaxed);  // relaxed: published by the run queue
+  runtime::instance().schedule_new(f, this_worker());
+}
 void* begin_fiber(fiber&, fiber_cache&) noexcept { detail::fatal("begin_fiber"); }
 void start_monitor(runtime&) {}
 void stop_monitor() noexcept {}

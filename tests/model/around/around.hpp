@@ -68,4 +68,10 @@ class test_fiber : public runnel::sched::fiber, private runnel::sched::job {
   bool ended_ = false;
 };
 
+/// A fiber that reserve_fiber() may give out, once; while there is none, memory is short.
+class spare_fiber : public runnel::sched::fiber {
+ public:
+  spare_fiber() noexcept;
+};
+
 }  // namespace around

@@ -1,8 +1,10 @@
-// The deque of new fibers: every fiber is taken exactly once, by one who sees what it was given.
+// Deques, of new fibers and of anything: every element is taken exactly once, by one who sees what it was given.
 #include "checker/expect.hpp"
 #include "given_fibers.hpp"
 
 #include "sched/spawn_deque.hpp"
+
+#include <runnel/lockfree/work_stealing_deque.hpp>
 
 #include <utility>
 
@@ -13,7 +15,16 @@ using model::check;
 using model::expect_passes;
 using model::explore;
 using model::given_fibers;
+using runnel::sched::fiber;
 using runnel::sched::spawn_deque;
+
+/// One that grows, with the interface of the other. Room for two to begin with.
+struct growing_deque {
+  void push(fiber* f) { inner.push(f); }
+  fiber* pop() { return inner.try_pop().value_or(nullptr); }
+  fiber* steal() { return inner.try_steal().value_or(nullptr); }
+  runnel::lockfree::work_stealing_deque<fiber*> inner{2};
+};
 
 TEST(spawn_deque, owner_and_thief_share_without_loss) {
   expect_passes(explore(bounds{4, 3}, [] {
@@ -111,6 +122,66 @@ TEST(spawn_deque, newest_first_to_the_owner_and_oldest_first_to_others) {
     check(!mine.push(&f.all[0]) && mine.size() == 4, "full");
     check(mine.pop() == &f.all[3] && mine.steal() == &f.all[0], "order");
     check(mine.pop() == &f.all[2] && mine.steal() == &f.all[1] && mine.empty(), "order");
+    check(!mine.pop() && !mine.steal(), "empty");
+  }));
+}
+
+TEST(growing_deque, it_grows_while_a_thief_reads) {
+  expect_passes(explore(bounds{3, 3}, [] {
+    given_fibers<4> f;
+    growing_deque mine;
+    for (int i = 0; i < 2; ++i) mine.push(f.give(i));
+    model::thread thief([&] {
+      f.take(mine.steal());
+      f.take(mine.steal());
+    });
+    for (int i = 2; i < 4; ++i) mine.push(f.give(i));
+    f.take(mine.pop());
+    thief.join();
+    f.drain(mine);
+    f.check_all(4);
+  }));
+}
+
+TEST(growing_deque, two_thieves_on_either_side_of_the_growth_take_each_once) {
+  expect_passes(explore(bounds{2, 2}, [] {
+    given_fibers<3> f;
+    growing_deque mine;
+    const auto steal = [&] { f.take(mine.steal()); };
+    for (int i = 0; i < 2; ++i) mine.push(f.give(i));
+    model::thread a(steal), b(steal);
+    mine.push(f.give(2));
+    f.take(mine.pop());
+    a.join(), b.join();
+    f.drain(mine);
+    f.check_all(3);
+  }));
+}
+
+TEST(growing_deque, a_slot_is_used_again_after_the_growth) {
+  expect_passes(explore(bounds{2, 2}, [] {
+    given_fibers<7> f;
+    growing_deque mine;
+    for (int i = 0; i < 3; ++i) mine.push(f.give(i));  // room for four
+    model::thread thief([&] {
+      f.take(mine.steal());
+      f.take(mine.steal());
+    });
+    for (int i = 3; i < 7; ++i) mine.push(f.give(i));  // in place of what was stolen, or for eight
+    thief.join();
+    f.drain(mine);
+    f.check_all(7);
+  }));
+}
+
+TEST(growing_deque, newest_first_to_the_owner_and_oldest_first_to_others) {
+  expect_passes(explore(bounds{1, 1}, [] {
+    given_fibers<5> f;
+    growing_deque mine;
+    for (int i = 0; i < 5; ++i) mine.push(f.give(i));
+    check(mine.pop() == &f.all[4] && mine.steal() == &f.all[0], "order");
+    check(mine.pop() == &f.all[3] && mine.steal() == &f.all[1] && mine.inner.size() == 1, "order");
+    check(mine.pop() == &f.all[2] && mine.inner.empty(), "order");
     check(!mine.pop() && !mine.steal(), "empty");
   }));
 }
