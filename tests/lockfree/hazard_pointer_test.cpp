@@ -1,9 +1,9 @@
 // Hazard pointers: what is protected stays, what is not goes, and how much may wait.
-#include "fiber/sanitizer.hpp"
 #include "support/fixture.hpp"
 
 #include <runnel/atomic.hpp>
 #include <runnel/lockfree/hazard_pointer.hpp>
+#include <runnel/sched/frame.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/sync/mutex.hpp>
 
@@ -453,7 +453,7 @@ TEST_P(hazard_pointer_test, a_forked_child_uses_them_whatever_the_others_were_do
         }
         some[i % 100] = make_hazard_pointer();
         // A sanitizer's allocator may be left locked in the child.
-        if (!detail::sanitizer::tracks_memory) (new tracked)->retire();
+        if (sched::pools_frames()) (new tracked)->retire();
       }
     });
     while (!ready) std::this_thread::yield();
