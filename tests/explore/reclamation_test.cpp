@@ -6,6 +6,7 @@
 #include <runnel/lockfree/hazard_pointer.hpp>
 #include <runnel/lockfree/stack.hpp>
 #include <runnel/runnel.hpp>
+#include <runnel/sched/frame.hpp>
 #include <runnel/testing/shared_var.hpp>
 
 #include <atomic>
@@ -51,14 +52,11 @@ auto reload(mistake made) {
 
 TEST(explored_reclamation, what_readers_do_comes_before_the_deleter) { holds_in(3'000, reload(mistake::none)); }
 
-#if !defined(RUNNEL_TSAN) && !defined(RUNNEL_ASAN)  // they would find it first, and end the test
-
 TEST(explored_reclamation, use_without_protection_is_found) {
+  if (!sched::pools_frames()) GTEST_SKIP() << "a sanitizer finds it too, and what a run that has failed leaves behind";
   EXPECT_TRUE(explore({.schedules = 3'000}, reload(mistake::used_after)).failed);
   EXPECT_TRUE(explore({.schedules = 3'000}, reload(mistake::deleted_at_once)).failed);
 }
-
-#endif
 
 TEST(explored_reclamation, a_protection_is_handed_on_with_its_hazard_pointer) {
   struct held {
