@@ -51,8 +51,8 @@ class greeter {
  public:
   std::uint16_t port() const { return port_; }
   bool kept_its_limit() const { return most_ <= 4; }
+  bool only_the_slow_are_left() const { return slow_ == 2 && server_.counters().active == 2; }
   runnel::event closing;
-  std::atomic<int> in_hand{0};  ///< of the two that take their time
 
   runnel::shutdown_report shutdown(runnel::duration limit) { return server_.shutdown(limit); }
   void stop() { server_.stop(); }
@@ -63,14 +63,14 @@ class greeter {
     for (int seen = most_; seen < now && !most_.compare_exchange_weak(seen, now);) {
     }
     const std::string name = read_line(c);
-    in_hand += name == "patient" || name == "endless";
+    slow_ += name == "patient" || name == "endless";
     if (name == "patient") closing.wait();        // has work to finish
     if (name == "endless") runnel::sleep_for(1h);  // would never come to an end
     --running_;
     write_line(c, "hello " + name);
   }
 
-  std::atomic<int> running_{0}, most_{0};
+  std::atomic<int> running_{0}, most_{0}, slow_{0};
   runnel::listener listener_ = runnel::listener::loopback();
   std::uint16_t port_ = listener_.port();
   runnel::server server_ =
@@ -88,7 +88,7 @@ int main() {
     std::printf("answered: %d, never more than 4 at a time: %s\n", answered.load(), g.kept_its_limit() ? "yes" : "no");
     auto patient = runnel::go([&] { return ask(g.port(), "patient"); });
     auto endless = runnel::go([&] { return ask(g.port(), "endless"); });
-    while (g.in_hand < 2) runnel::yield();
+    while (!g.only_the_slow_are_left()) runnel::yield();
     g.stop();  // from now on nobody is accepted
     g.closing.set();
     std::printf("patient: %s\n", patient.get().c_str());

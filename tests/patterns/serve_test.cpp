@@ -416,7 +416,7 @@ TEST_P(serve_test, connections_of_a_listener_are_served_and_shut_down) {
       write_all(c, "x");
       EXPECT_EQ(read_all(c), "got x") << "closed by the cancellation";
     });
-    while (holding == 0) yield();
+    while (holding == 0 || s.counters().active != 1) yield();
     const shutdown_report r = s.shutdown(1ms);
     EXPECT_EQ(r.canceled, 1u);
     held.join();
