@@ -132,7 +132,7 @@ inline const std::vector<operation>& operations() {
     add(row<running_lazy>("lazy::get", [](auto& s) { s.got = s.l.get(); }).looks_late());
     add(row<drained_limiter>("rate_limiter::wait", [](auto& s) { s.l.wait(); }, [](auto& s, auto& ctx) { s.l.wait(ctx); }));
     add(row<drained_limiter>("rate_limiter::wait_for", [](auto& s) { EXPECT_TRUE(s.l.wait_for(1h)); }));
-    add(row<boarded_flight>("single_flight::run", [](auto& s) { s.got = s.flights.run(1, [] { return 0; }); }));
+    add(row<boarded_flight>("single_flight::run", [](auto& s) { s.got = s.flights.run(1, [] { return 7; }); }));
     add(row<loading_cache>("cache::get_or_load", [](auto& s) { s.got = s.c.get_or_load(1, [] { return 0; }); }).looks_late());
     add(row<awaited_creation>("concurrent_map::get_or_create", [](auto& s) { s.got = s.m.get_or_create(1, [] { return 0; }); })
             .looks_late());

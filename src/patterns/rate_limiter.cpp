@@ -4,7 +4,7 @@
 //  1. Who has to wait counts in queued_, until it has turn_: then it is the first, and its tokens are booked.
 //  2. Only the first has booked. So who gives up has nobody behind it but those who reserve(), and all that it had booked
 //     goes back; and a change of the limits has to move one booking, not a queue.
-//  3. head_ points to that booking while there is a first; both are changed under the bucket's lock.
+//  3. head_ points to that booking while there is a first; both, and first_, are changed under the bucket's lock.
 // No lost wake-up: the queue is a semaphore. The first looks at its booking and links its node in one critical section of the
 // bucket's lock; who changes the limits moves the booking and claims the node in another one. The time to act ends the wait by
 // itself.

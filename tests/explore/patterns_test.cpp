@@ -21,7 +21,7 @@ struct failure {};
 TEST(explored_retry, it_ends_with_the_value_the_last_failure_or_the_cancellation) {
   holds_in(2'000, [] {
     auto c = derive_cancel(context::current());
-    int calls = 0, failures = 0, told = 0;
+    std::atomic<int> calls{0}, failures{0}, told{0};
     const retry_policy p{.attempts = 3, .attempt_timeout = 3s, .delay = 1s, .on_failure = [&](const failed_attempt&) { ++told; }};
     with_task_group([&](task_group& g) {
       g.go([&] {
@@ -35,7 +35,7 @@ TEST(explored_retry, it_ends_with_the_value_the_last_failure_or_the_cancellation
               case 2: sleep_for(4s); break;
               default: break;
             }
-            return calls;
+            return calls.load();
           });
           require(got == calls, "the value of an attempt that was not the last");
         } catch (const failure&) {
@@ -127,7 +127,7 @@ TEST(explored_single_flight, one_runs_at_a_time_and_nobody_hangs) {
   holds_in(3'000, [] {
     single_flight<int, int> flights;
     auto c = derive_cancel(context::current());
-    int running = 0, runs = 0, values = 0, failures = 0, gone = 0;  // one fiber at a time
+    std::atomic<int> running{0}, runs{0}, values{0}, failures{0}, gone{0};
     const auto ask = [&] {
       try {
         const auto r = flights.run_shared(1, [&] {
@@ -165,7 +165,7 @@ TEST(explored_single_flight, one_runs_at_a_time_and_nobody_hangs) {
 TEST(explored_cache, what_is_returned_is_never_older_than_the_last_invalidation_before_the_call) {
   holds_in(3'000, [] {
     cache<int, int> c({.capacity = 2});
-    int version = 1, loading = 0;  // one fiber at a time
+    std::atomic<int> version{1}, loading{0};
     const auto load = [&] {
       require(++loading <= 2, "more than one load before and one behind the invalidation");
       const std::shared_ptr<void> ends(nullptr, [&](void*) { --loading; });
@@ -198,7 +198,7 @@ TEST(explored_cache, what_is_returned_is_never_older_than_the_last_invalidation_
 
 TEST(explored_cache, it_may_end_while_it_refreshes) {
   holds_in(2'000, [] {
-    int running = 0;
+    std::atomic<int> running{0};
     {
       cache<int, int> c({.ttl = 1s, .stale_for = 1h}, [&](int k) {
         require(++running == 1, "two loads of one key");

@@ -99,7 +99,7 @@ TEST_P(single_flight_laws, a_waiter_that_is_canceled_leaves_alone) {
 TEST_P(single_flight_laws, when_who_runs_is_canceled_the_next_one_runs_his_own) {
   in_runtime([this] {
     flights_of_int flights;
-    channel<unit> gate;
+    channel<unit> gate, begun;
     auto c = derive_cancel(context::current());
     auto leader = start([&] {
       const context_scope scope(c.ctx);
@@ -118,6 +118,7 @@ TEST_P(single_flight_laws, when_who_runs_is_canceled_the_next_one_runs_his_own) 
         EXPECT_EQ(flights.run("k",
                               [&] {
                                 ++runs;
+                                begun.send({});
                                 gate.receive();
                                 return 2;
                               }),
@@ -126,10 +127,10 @@ TEST_P(single_flight_laws, when_who_runs_is_canceled_the_next_one_runs_his_own) 
     until_waiting(4);
     c.cancel();
     leader.join();
-    until_waiting(3);
-    EXPECT_EQ(runs, 1);
+    begun.receive();
     gate.close();
     for (party& p : others) p.join();
+    EXPECT_EQ(runs, 1);
     EXPECT_THROW(
         {
           const context_scope scope(c.ctx);
