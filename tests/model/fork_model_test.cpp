@@ -66,7 +66,7 @@ void with_workers(unsigned n, Body body) {
 
 TEST(fork, a_branch_is_run_by_its_owner_or_by_a_thief) {
   int outcomes = 0;
-  expect_passes(explore(bounds{1, 1}, [&] {
+  expect_passes(explore(bounds{1, 0}, [&] {
     int before = 0, after = 0;
     with_workers(2, [&](sched::fork_scope& s) {
       around::spare_fiber one;
@@ -82,7 +82,7 @@ TEST(fork, a_branch_is_run_by_its_owner_or_by_a_thief) {
 }
 
 TEST(fork, without_memory_for_a_fiber_it_goes_back_to_its_owner) {
-  expect_passes(explore(bounds{1, 1}, [] {
+  expect_passes(explore(bounds{1, 0}, [] {
     with_workers(2, [](sched::fork_scope& s) {
       counted b(s, [] {});
       sched::fork(b);
@@ -132,7 +132,7 @@ TEST(fork, what_is_forked_before_a_wait_is_found_by_the_only_worker) {
 }
 
 TEST(fork, what_is_forked_before_a_wait_is_found_by_another_worker) {
-  expect_passes(explore(bounds{1, 1}, [] {
+  expect_passes(explore(bounds{1, 0}, [] {
     with_workers(2, [](sched::fork_scope& s) {
       around::spare_fiber one;
       signal came;
@@ -145,7 +145,7 @@ TEST(fork, what_is_forked_before_a_wait_is_found_by_another_worker) {
 }
 
 TEST(fork, more_than_a_deque_holds_and_a_wait_in_between) {
-  expect_passes(explore(bounds{1, 1}, [] {
+  expect_passes(explore(bounds{1, 0}, [] {
     with_workers(2, [](sched::fork_scope& s) {
       around::spare_fiber one, two;
       signal came;
@@ -165,7 +165,7 @@ TEST(fork, more_than_a_deque_holds_and_a_wait_in_between) {
 
 TEST(fork, a_stolen_branch_is_not_looked_for_among_those_of_another_fiber) {
   // The owner waits, and goes on where another fiber has branches, or has had.
-  expect_passes(explore(bounds{1, 1}, [] {
+  expect_passes(explore(bounds{1, 0}, [] {
     with_workers(2, [](sched::fork_scope& s) {
       around::spare_fiber one, two;
       signal came, inner;
@@ -187,7 +187,7 @@ TEST(fork, a_stolen_branch_is_not_looked_for_among_those_of_another_fiber) {
 }
 
 TEST(fork, a_failure_elsewhere_ends_the_wait_of_the_owner) {
-  expect_passes(explore(bounds{2, 2}, [] {
+  expect_passes(explore(bounds{1, 1}, [] {
     auto canceled = runnel::detail::ref_ptr<runnel::detail::context_node>::adopt(
         new runnel::detail::plain_node(nullptr, nullptr));
     with_workers(1, [&](sched::fork_scope& s) {

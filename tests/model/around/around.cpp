@@ -100,6 +100,10 @@ struct last_injected {
 struct first_idle {
   friend auto member(first_idle) noexcept;
 };
+struct list_of {
+  friend auto member(list_of) noexcept;
+};
+template struct expose<list_of, &sched::branch_list::list_>;
 template struct expose<first_injected, &sched::runtime::injected_first_>;
 template struct expose<last_injected, &sched::runtime::injected_last_>;
 template struct expose<first_idle, &sched::idle_set::first_>;
@@ -152,6 +156,7 @@ OUTSIDE static void begin(unsigned n) noexcept {
   }
   the_runtime.*member(first_injected{}) = the_runtime.*member(last_injected{}) = nullptr;
   the_runtime.idle.*member(first_idle{}) = nullptr;
+  new (&(the_runtime.listed.*member(list_of{}))) runnel::detail::intrusive_list<sched::branch, sched::branch_tag>;
   forget_timers();
 }
 
