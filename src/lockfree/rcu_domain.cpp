@@ -261,7 +261,7 @@ static void enter(rcu_reader& r, rcu_state& s) noexcept {
 
 /// The outermost section ends.
 static void leave(rcu_reader& r, rcu_state& s) noexcept {
-  if constexpr (exploring) sched::this_agent().sections_without_parking &= ~sched::agent::in_read_section;
+  if constexpr (exploring) sched::this_agent().sections_without_parking &= sched::agent::in_read_section - 1;
   const std::uint64_t period = r.word.load(shim::order::relaxed);  // relaxed: own write
   hb_release(&r);
   r.word.store(0, shim::order::release);  // release: pairs with oldest(); before the fence, see the head
