@@ -58,6 +58,7 @@ TEST(explored_deque, a_push_hands_on_what_came_before_it) {
   });
 }
 
+#if !defined(RUNNEL_TSAN)  // it would find it first, and end the test
 TEST(explored_deque, and_nothing_that_comes_after_it) {
   const auto r = explore({.schedules = scaled(5'000)}, [] {
     shared_var<int> plain;
@@ -71,6 +72,7 @@ TEST(explored_deque, and_nothing_that_comes_after_it) {
   });
   EXPECT_TRUE(r.failed && r.verdict == verdict::race) << r.trace;
 }
+#endif
 
 }  // namespace
 }  // namespace runnel::test

@@ -21,6 +21,7 @@ TEST(explored_parallel, what_parts_did_is_seen_behind_the_call_and_what_was_befo
   });
 }
 
+#if !defined(RUNNEL_TSAN)  // it would find it first, and end the test
 TEST(explored_parallel, parts_that_share_a_variable_race) {
   const auto r = explore({.schedules = scaled(2'000)}, [] {
     shared_var<int> plain;
@@ -28,6 +29,7 @@ TEST(explored_parallel, parts_that_share_a_variable_race) {
   });
   EXPECT_TRUE(r.failed && r.verdict == verdict::race) << r.trace;
 }
+#endif
 
 TEST(explored_parallel, parts_begin_in_any_order) {
   bool in_order = false, reversed = false;

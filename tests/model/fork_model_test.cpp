@@ -81,6 +81,19 @@ TEST(fork, a_branch_is_run_by_its_owner_or_by_a_thief) {
   EXPECT_EQ(outcomes, 3);
 }
 
+TEST(fork, an_owner_that_comes_first_is_woken_by_who_ends_the_branch) {
+  expect_passes(explore(bounds{1, 0}, [] {
+    bool joins = false;
+    with_workers(2, [&](sched::fork_scope& s) {
+      around::spare_fiber one;
+      counted b(s, [&] { model::wait_until([&] { return joins; }); });
+      sched::fork(b);
+      joins = true;
+      b.join();
+    });
+  }));
+}
+
 TEST(fork, without_memory_for_a_fiber_it_goes_back_to_its_owner) {
   expect_passes(explore(bounds{1, 0}, [] {
     with_workers(2, [](sched::fork_scope& s) {
@@ -182,6 +195,23 @@ TEST(fork, a_stolen_branch_is_not_looked_for_among_those_of_another_fiber) {
       sched::fork(outer);
       came.wait();
       outer.join();
+    });
+  }));
+}
+
+TEST(fork, who_finds_itself_canceled_from_the_side_may_read_by_what) {
+  expect_passes(explore(bounds{2, 1}, [] {
+    with_workers(1, [&](sched::fork_scope& s) {
+      runnel::detail::context_node* made = nullptr;
+      model::thread elsewhere([&] {
+        made = new runnel::detail::plain_node(nullptr, nullptr);
+        made->cancel(nullptr);
+        sched::cancel_owner(s, *made);
+      });
+      const runnel::detail::context_node* seen = s.canceled_by.load(runnel::shim::order::acquire);  // acquire: as context.cpp
+      if (seen) check(seen->is_canceled() && seen->value_parent() == nullptr, "not seen whole");
+      elsewhere.join();
+      made->release_ref();
     });
   }));
 }
