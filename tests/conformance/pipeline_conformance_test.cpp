@@ -118,7 +118,7 @@ TEST_P(pipeline_conformance, pipeline_02_a_sieve_that_feeds_its_primes_back_find
 }
 
 TEST_P(pipeline_conformance, pipeline_02_neighbour_cancelling_ends_a_loop_of_stages_that_nobody_leaves) {
-  in_runtime([this] {
+  in_runtime([] {
     const auto before = stats().live_fibers;
     auto c = derive_cancel(context::current());
     std::atomic<int> largest{0};
@@ -132,9 +132,7 @@ TEST_P(pipeline_conformance, pipeline_02_neighbour_cancelling_ends_a_loop_of_sta
     while (largest <= 200) yield();
     c.cancel();
     EXPECT_THROW(reader.join(), canceled);
-    reader = start([] {});
-    reader.join();
-    while (stats().live_fibers > before + 1) yield();
+    while (stats().live_fibers > before) yield();  // the reader's own fiber may be on its way out
   });
 }
 
