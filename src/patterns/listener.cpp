@@ -2,6 +2,8 @@
 // No lost wake-up of its own: the poller reports a descriptor that is readable when the wait begins.
 #include <runnel/patterns/listener.hpp>
 
+#include "base/last_errno.hpp"
+
 #include <runnel/go.hpp>
 #include <runnel/time.hpp>
 
@@ -18,7 +20,7 @@ namespace runnel::inline RUNNEL_ABI {
 
 namespace {
 
-[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void fail(const char* what) { throw std::system_error(detail::last_errno(), std::generic_category(), what); }
 
 enum class next { wait, again, pause, give_up };
 
@@ -88,7 +90,7 @@ connection listener::accept() const {
     this_fiber::checkpoint();
     const int accepted = ::accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (accepted >= 0) return connection(accepted);
-    switch (after_error(errno)) {
+    switch (after_error(detail::last_errno())) {
       case next::wait:
         wait_readable(fd());
         break;
