@@ -1,4 +1,5 @@
-// The cases of crossbeam's queues: ArrayQueue (bounded), SegQueue (without a bound); see queue_cases.hpp.
+// The cases of crossbeam's queues and its deque: ArrayQueue (bounded), SegQueue (without a bound); see queue_cases.hpp.
+mod deque_crossbeam;
 #[path = "../program.rs"]
 mod program;
 
@@ -133,17 +134,16 @@ fn bytes<Q: Queue>() -> Outcome {
 fn main() {
     type Array = ArrayQueue<u64>;
     type Seg = SegQueue<u64>;
-    program::main(
-        "crossbeam",
-        vec![
-            case("mpmc_pairs", "128", pairs::<Array>),
-            case("mpmc_1x1", "2", |_| stream::<Array>(1, 1)),
-            case("mpmc_4x4", "8", |_| stream::<Array>(4, 4)),
-            case("mem_mpmc", "1", |_| bytes::<Array>()),
-            case("mpsc_pairs", "1", pairs::<Seg>),
-            case("mpsc_1x1", "2", |_| stream::<Seg>(1, 1)),
-            case("mpsc_7x1", "8", |_| stream::<Seg>(7, 1)),
-            case("mem_mpsc", "1", |_| bytes::<Seg>()),
-        ],
-    );
+    let mut cases = vec![
+        case("mpmc_pairs", "128", pairs::<Array>),
+        case("mpmc_1x1", "2", |_| stream::<Array>(1, 1)),
+        case("mpmc_4x4", "8", |_| stream::<Array>(4, 4)),
+        case("mem_mpmc", "1", |_| bytes::<Array>()),
+        case("mpsc_pairs", "1", pairs::<Seg>),
+        case("mpsc_1x1", "2", |_| stream::<Seg>(1, 1)),
+        case("mpsc_7x1", "8", |_| stream::<Seg>(7, 1)),
+        case("mem_mpsc", "1", |_| bytes::<Seg>()),
+    ];
+    cases.extend(deque_crossbeam::cases());
+    program::main("crossbeam", cases);
 }

@@ -1,10 +1,9 @@
 // The cases of work-stealing deques: the same work for each peer.
 //
-// A peer is a type with a deque of std::size_t: push(v), and bool pop(v), bool steal(v), which take one out into v; and
-// together(n, f), which runs f(0) to f(n - 1) at the same time and waits for all.
+// A peer is a type with a deque of std::size_t: push(v), and bool pop(v), bool steal(v), which take one out into v.
 #pragma once
 
-#include "../program.hpp"
+#include "families.hpp"
 
 #include <atomic>
 
@@ -50,7 +49,7 @@ struct deque_cases {
     std::atomic<std::size_t> left{n};
     std::atomic<std::size_t> sum{0};
     const stopwatch time;
-    Peer::together(2, [&](unsigned who) {
+    together(2, [&](unsigned who) {
       std::size_t mine = 0, v = 0;
       if (who == 0) {
         for (std::size_t i = 0; i < n; ++i) {
@@ -69,11 +68,13 @@ struct deque_cases {
     return {ns};
   }
 
-  static constexpr one_case all[] = {
-      {"deque_own", "1", own},
-      {"deque_stolen", "1", stolen},
-      {"deque_contended", "2", contended},
-  };
+  static std::vector<one_case> all() {
+    return {
+        {"deque_own", "1", own},
+        {"deque_stolen", "1", stolen},
+        {"deque_contended", "2", contended},
+    };
+  }
 };
 
 }  // namespace bench::lockfree

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <runnel/lockfree/work_stealing_deque.hpp>
-#include <runnel/runnel.hpp>
 
 #include "deque_cases.hpp"
 
@@ -19,12 +18,6 @@ struct runnel_deque {
     }
     runnel::lockfree::work_stealing_deque<std::size_t> d;
   };
-  template <class F>
-  static void together(unsigned n, F f) {
-    runnel::with_task_group([&](runnel::task_group& group) {
-      for (unsigned i = 0; i < n; ++i) group.go([&f, i] { f(i); });
-    });
-  }
 };
 
 }  // namespace bench::lockfree

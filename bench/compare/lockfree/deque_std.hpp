@@ -32,12 +32,6 @@ struct std_deque {
     std::mutex m;
     std::deque<std::size_t> d;
   };
-  template <class F>
-  static void together(unsigned n, F f) {
-    std::vector<std::thread> threads;
-    for (unsigned i = 0; i < n; ++i) threads.emplace_back(f, i);
-    for (std::thread& t : threads) t.join();
-  }
 };
 
 }  // namespace bench::lockfree

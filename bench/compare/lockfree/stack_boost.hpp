@@ -1,7 +1,6 @@
 // The peer of stack_cases.hpp that is Boost.Lockfree. Its nodes come from a list of free ones that never shrinks.
 #pragma once
 
-#include "../shared/threads.hpp"
 #include "stack_cases.hpp"
 
 #include <boost/lockfree/stack.hpp>
@@ -14,10 +13,6 @@ struct boost_stack {
     bool pop(std::uint64_t& v) { return s.pop(v); }
     boost::lockfree::stack<std::uint64_t> s{128};
   };
-  template <class F>
-  static void together(unsigned n, F f) {
-    shared::on_threads(n, f);
-  }
 };
 
 }  // namespace bench::lockfree

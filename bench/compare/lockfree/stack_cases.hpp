@@ -1,10 +1,9 @@
 // The cases of stacks: the same work for each peer.
 //
-// A peer is a type with a stack of std::uint64_t: push(v), and bool pop(v), which takes the newest out into v; and together(n, f),
-// which runs f(0) to f(n - 1) at the same time and waits for all.
+// A peer is a type with a stack of std::uint64_t: push(v), and bool pop(v), which takes the newest out into v.
 #pragma once
 
-#include "../program.hpp"
+#include "families.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -14,7 +13,6 @@ namespace bench::lockfree {
 template <class Peer>
 struct stack_cases {
   using stack = typename Peer::stack;
-  static inline unsigned workers = 1;
 
   /// Each pushes and pops in turns, on one stack; per pair. So many each time.
   static result turns(std::size_t at_once) {
@@ -22,7 +20,7 @@ struct stack_cases {
     stack s;
     std::atomic<std::uint64_t> sum{0};
     const stopwatch time;
-    Peer::together(workers, [&](unsigned who) {
+    together(workers, [&](unsigned who) {
       std::uint64_t mine = 0, v = 0;
       for (std::size_t i = 0; i < each; ++i) {
         for (std::size_t k = 0; k < at_once; ++k) s.push(i * at_once + k + who);
@@ -44,7 +42,7 @@ struct stack_cases {
     stack s;
     std::atomic<std::uint64_t> sum{0};
     const stopwatch time;
-    Peer::together(2, [&](unsigned who) {
+    together(2, [&](unsigned who) {
       std::uint64_t mine = 0, v = 0;
       for (std::size_t i = 0; i < n;) {
         if (who == 0) {
@@ -60,11 +58,13 @@ struct stack_cases {
     return {ns};
   }
 
-  static constexpr one_case all[] = {
-      {"stack_turns", "12", [] { return turns(1); }},
-      {"stack_turns_100", "12", [] { return turns(100); }},
-      {"stack_one_way", "2", one_way},
-  };
+  static std::vector<one_case> all() {
+    return {
+        {"stack_turns", "12", [] { return turns(1); }},
+        {"stack_turns_100", "12", [] { return turns(100); }},
+        {"stack_one_way", "2", one_way},
+    };
+  }
 };
 
 }  // namespace bench::lockfree

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <runnel/lockfree/stack.hpp>
-#include <runnel/runnel.hpp>
 
 #include "stack_cases.hpp"
 
@@ -14,12 +13,6 @@ struct runnel_stack {
     bool pop(std::uint64_t& v) { return s.try_pop(v); }
     runnel::lockfree::stack<std::uint64_t> s;
   };
-  template <class F>
-  static void together(unsigned n, F f) {
-    runnel::with_task_group([&](runnel::task_group& group) {
-      for (unsigned i = 0; i < n; ++i) group.go([&f, i] { f(i); });
-    });
-  }
 };
 
 }  // namespace bench::lockfree

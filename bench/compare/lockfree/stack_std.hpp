@@ -1,7 +1,6 @@
 // The peer of stack_cases.hpp that is the standard library: a mutex around a vector.
 #pragma once
 
-#include "../shared/threads.hpp"
 #include "stack_cases.hpp"
 
 #include <mutex>
@@ -25,10 +24,6 @@ struct std_stack {
     std::mutex lock;
     std::vector<std::uint64_t> all;
   };
-  template <class F>
-  static void together(unsigned n, F f) {
-    shared::on_threads(n, f);
-  }
 };
 
 }  // namespace bench::lockfree

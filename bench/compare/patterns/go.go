@@ -55,4 +55,8 @@ func fibCase(cut, full int) result {
 var cases = []oneCase{
   {"fib30", "12", func() result { return fibCase(2, 10) }},
   {"fib30_cut12", "12", func() result { return fibCase(fibCut, 200) }},
+  {"fanout8", "12", fanout8},
+  {"pipeline3_cap64", "12", pipeline3},
+  {"limiter_allow", "1", limiterAllow},
+  {"limiter_deny", "1", limiterDeny},
 }

@@ -1,5 +1,4 @@
-// The cases limiter_allow and limiter_deny of Go: golang.org/x/time/rate. Beside the scenario's go.go, whose table has them as
-//   {"limiter_allow", "1", limiterAllow}, {"limiter_deny", "1", limiterDeny},
+// limiter_allow and limiter_deny of Go: golang.org/x/time/rate. The command line is described in ../program.hpp.
 package main
 
 import (

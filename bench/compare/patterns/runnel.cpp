@@ -4,6 +4,8 @@
 
 #include "../program.hpp"
 #include "fib.hpp"
+#include "limiter_runnel.hpp"
+#include "pipeline_runnel.hpp"
 
 namespace {
 
@@ -21,6 +23,10 @@ long fib_cut(int n) {
 constexpr bench::one_case cases[] = {
     {"fib30", "12", [] { return bench::fib_case(30, 2, fib); }},
     {"fib30_cut12", "12", [] { return bench::fib_case(30, bench::fib_cut, fib_cut); }},
+    {"fanout8", "12", bench::fanout8},
+    {"pipeline3_cap64", "12", bench::pipeline3_cap64},
+    {"limiter_allow", "1", bench::limiter_allow},
+    {"limiter_deny", "1", bench::limiter_deny},
 };
 
 }  // namespace
