@@ -2,6 +2,7 @@
 #include <runnel/patterns/generate.hpp>
 #include <runnel/patterns/merge.hpp>
 #include <runnel/patterns/pipeline.hpp>
+#include <runnel/patterns/retry.hpp>
 #include <runnel/patterns/tee.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/testing/bubble.hpp>
@@ -18,21 +19,15 @@ namespace {
 struct page { int id; std::string text; };
 
 /// A server: every third answer takes long, every fourth comes only at the second try.
-page fetch(int id, int attempt) {
+page fetch(int id, std::size_t attempt) {
   runnel::sleep_for(id % 3 == 0 ? 50ms : 5ms);
-  if (id % 4 == 0 && attempt == 0) throw std::runtime_error("busy");
+  if (id % 4 == 0 && attempt == 1) throw std::runtime_error("busy");
   return {id, "page " + std::to_string(id)};
 }
 
 page fetch_with_retry(int id) {
-  for (int attempt = 0;; ++attempt) {
-    try {
-      return runnel::with_timeout(1s, [&] { return fetch(id, attempt); });
-    } catch (const std::runtime_error&) {
-      if (attempt == 2) throw;
-    }
-    runnel::sleep_for(10ms * (1 << attempt));
-  }
+  const runnel::retry_policy policy{.attempts = 3, .attempt_timeout = 1s, .delay = 10ms};
+  return runnel::retry(policy, [id](std::size_t attempt) { return fetch(id, attempt); });
 }
 
 void crawl() {

@@ -35,6 +35,7 @@ pub fn outcome(value: f64, remarks: &str) -> Outcome {
 }
 
 /// The compiler must take it that v is looked at.
+#[allow(dead_code)]
 pub fn keep<T>(v: T) {
     // Reads nothing; but as far as the compiler knows, it may.
     unsafe { std::arch::asm!("/* {0} */", in(reg) &v, options(nostack, preserves_flags)) };
