@@ -44,8 +44,9 @@ constexpr std::uint32_t running = 0, awaited = 1, ended = 2, returned = 3;
 void tell_owner(branch& b, std::uint32_t what) noexcept {
   // acq_rel: what the branch did is seen by the owner; the waiter is seen here
   if (b.word.exchange(what, shim::order::acq_rel) != awaited) return;
-  waiter& w = *b.joiner;
-  if (w.try_claim(granted)) w.wake();  // nobody else claims it
+  wake_list woken;
+  if (b.joiner->try_claim(granted)) woken.push(*b.joiner);  // nobody else claims it
+  woken.wake_all();
 }
 
 void finished(job& j) noexcept { tell_owner(static_cast<branch&>(j), ended); }
@@ -89,7 +90,9 @@ void cancel_owner(fork_scope& s, detail::context_node& by) noexcept {
   s.canceled_by.store(&by, shim::order::release);  // release: pairs with the look at it (context.cpp), for the node
   // seq_cst: as said; acq_rel besides, so that who sees the count sees the scope
   s.owner->failed_forks.fetch_add(1, shim::order::seq_cst);
-  if (waiter* w = waiter::claim_listening(*s.owner)) w->wake();
+  wake_list woken;
+  if (waiter* w = waiter::claim_listening(*s.owner)) woken.push(*w);
+  woken.wake_all();
 }
 
 void fork(branch& b) noexcept {

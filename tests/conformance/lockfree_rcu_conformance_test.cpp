@@ -63,8 +63,7 @@ TEST_P(rcu_conformance, lockfree_23_synchronize_waits_for_a_reader_that_began_be
 
 TEST_P(rcu_conformance, lockfree_23_a_retired_object_lives_as_long_as_a_guard_that_was_moved_out_of_a_function) {
   in_runtime([] {
-    std::atomic<bool> ended{false};
-    std::atomic<bool> stored{false};
+    std::atomic<bool> ended{false}, second_ended{false}, third_ended{false};
     rcu<mortal> cell{mortal(ended)};
     auto reader = start([&] {
       const auto take = [&] {
@@ -73,18 +72,16 @@ TEST_P(rcu_conformance, lockfree_23_a_retired_object_lives_as_long_as_a_guard_th
       };
       const auto guard = take();
       std::thread([&] {
-        std::atomic<bool> other{false};
-        cell.store(mortal(other));
-        other = false;
-        cell.update([&](const mortal&) { return mortal(other); });
-        stored = true;
+        cell.store(mortal(second_ended));
+        cell.update([&](const mortal&) { return mortal(third_ended); });
       }).join();
       EXPECT_FALSE(ended);
       EXPECT_EQ(guard->ended, &ended);
     });
     reader.join();
     rcu_barrier();
-    EXPECT_TRUE(ended);
+    EXPECT_TRUE(ended && second_ended);
+    EXPECT_FALSE(third_ended) << "it is the present one";
   });
 }
 

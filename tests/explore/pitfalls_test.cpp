@@ -139,6 +139,7 @@ TEST(pitfalls, a_select_that_is_never_without_something_to_do_does_not_end_while
       while (!stop) {  // nobody sends: it should wait for the time-out
         if (busy) {
           select(on_receive(rx, [](std::optional<int>) {}), otherwise());
+          this_fiber::checkpoint();  // so that the explorer can end it
         } else {
           select(on_receive(rx, [](std::optional<int>) {}), on_timeout(1s, [&] { stop = true; }));
         }
