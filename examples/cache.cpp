@@ -5,6 +5,7 @@
 #include <runnel/sync/guarded.hpp>
 #include <runnel/testing/bubble.hpp>
 
+#include <atomic>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -22,10 +23,10 @@ class renderer {
     runnel::sleep_for(1s);
     return name + " v" + std::to_string(++version_);
   }
-  int rendered = 0;
+  std::atomic<int> rendered{0};
 
  private:
-  int version_ = 0;
+  std::atomic<int> version_{0};
 };
 
 void hundred_times_at_once(const std::function<void()>& ask) {
@@ -43,7 +44,7 @@ void stampede() {
     std::string made = r.render("home");
     page.with([&](std::string& p) { p = std::move(made); });
   });
-  std::printf("look, load, store: rendered %d times\n", r.rendered);
+  std::printf("look, load, store: rendered %d times\n", r.rendered.load());
 }
 
 void one_flight() {
@@ -53,7 +54,7 @@ void one_flight() {
     const auto page = flights.run("home", [&] { return std::make_shared<const std::string>(r.render("home")); });
     static_cast<void>(page->size());  // the same page for all
   });
-  std::printf("single_flight: rendered %d time(s)\n", r.rendered);
+  std::printf("single_flight: rendered %d time(s)\n", r.rendered.load());
 }
 
 void kept_for_a_while() {
@@ -61,7 +62,7 @@ void kept_for_a_while() {
   runnel::cache<std::string, std::string> pages({.capacity = 2, .ttl = 1min});
   const auto page = [&](const std::string& name) { return pages.get_or_load(name, [&] { return r.render(name); }); };
   hundred_times_at_once([&] { page("home"); });
-  std::printf("cache: rendered %d time(s)\n", r.rendered);
+  std::printf("cache: rendered %d time(s)\n", r.rendered.load());
   runnel::sleep_for(1min);
   std::printf("a minute later: %s\n", page("home").c_str());
   pages.invalidate("home");

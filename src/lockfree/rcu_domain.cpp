@@ -86,7 +86,7 @@ void thread_ends(void* what) noexcept {
 }
 
 /// A record for the calling thread.
-[[gnu::cold, gnu::noinline]] rcu_reader& join() noexcept {
+[[gnu::cold, gnu::noinline, maybe_unused]] rcu_reader& join() noexcept {  // unused where a fiber has its own
   rcu_reader& r = the_rcu().enlist(nullptr);
   sched::attach(sched::attachment::reader, static_cast<sched::read_depth*>(&r), &thread_ends);
   set_this_reader(&r);

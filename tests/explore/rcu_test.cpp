@@ -109,7 +109,7 @@ TEST(explored_rcu, no_update_is_lost_and_each_old_value_ends_once_behind_its_rea
 
 TEST(explored_rcu, a_barrier_waits_for_deleters_that_others_run) {
   holds_in(3'000, [] {
-    int deleted = 0;
+    std::atomic<int> deleted{0};  // by deleters that others may run at the same time
     int objects[4];
     wait_group retired;
     retired.add(2);
