@@ -158,14 +158,15 @@ TEST_P(parallel_test, the_first_failure_comes_out_when_all_have_ended) {
   in_runtime([] {
     for (std::size_t round = scaled(200); round-- > 0;) {
       std::atomic<int> inside{0};
+      struct stay {  // ends by an exception too: what has begun is canceled
+        explicit stay(std::atomic<int>& n) : inside(n) { ++inside; }
+        ~stay() { --inside; }
+        std::atomic<int>& inside;
+      };
       const auto part = [&](int i) {
-        ++inside;
-        if (i == 7) {
-          --inside;
-          throw std::runtime_error("seven");
-        }
+        const stay here(inside);
+        if (i == 7) throw std::runtime_error("seven");
         yield();
-        --inside;
       };
       EXPECT_THROW(parallel_for_each(numbers(20), part, {.grain = 1}), std::runtime_error);
       EXPECT_EQ(inside, 0);
