@@ -332,7 +332,7 @@ TEST(rcu, a_forked_child_does_not_wait_for_sections_that_it_does_not_have) {
   rcu_barrier();
 }
 
-TEST(rcu, what_is_retired_at_the_end_of_the_process_is_no_leak) {
+TEST(rcu_end_death_test, what_is_retired_at_the_end_of_the_process_is_no_leak) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
