@@ -9,10 +9,10 @@ namespace runnel::inline RUNNEL_ABI::detail {
 inline thread_local constinit rcu_reader* reader_of_thread = nullptr;
 
 /// Null before the thread's first section, and behind its end.
-inline rcu_reader* this_reader() noexcept {
+[[gnu::always_inline]] inline rcu_reader* this_reader() noexcept {
   asm volatile("");
   return reader_of_thread;
 }
-inline void set_this_reader(rcu_reader* r) noexcept { reader_of_thread = r; }
+[[gnu::always_inline]] inline void set_this_reader(rcu_reader* r) noexcept { reader_of_thread = r; }
 
 }  // namespace runnel::inline RUNNEL_ABI::detail
