@@ -149,7 +149,8 @@ class spsc_queue {
     return n;
   }
 
-  /// How many there are: to the producer at least as many, to the consumer at most; exact when the other side rests.
+  /// How many there are: to the producer at least as many, to the consumer at most; exact when the other side rests. To anybody
+  /// else a number within the capacity.
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
