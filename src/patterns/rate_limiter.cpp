@@ -29,6 +29,8 @@ using instant = detail::token_bucket::instant;
 
 instant instant_of(time_point t) noexcept { return t.time_since_epoch().count(); }
 time_point time_of(instant i) noexcept { return time_point(std::chrono::nanoseconds(i)); }
+/// Of the caller's, so that sums do not overflow.
+instant bounded(time_point t) noexcept { return std::clamp(instant_of(t), INT64_MIN / 4, INT64_MAX / 4); }
 instant instant_now() noexcept { return instant_of(steady_clock::now()); }
 
 }  // namespace
@@ -58,8 +60,7 @@ bool rate_limiter::take(instant now, std::uint64_t n) noexcept {
 
 /// The instant, or a later one that was given before.
 instant rate_limiter::given(time_point now) noexcept {
-  constexpr instant earliest = INT64_MIN / 4, last = INT64_MAX / 4;
-  const instant t = std::clamp(instant_of(now), earliest, last);
+  const instant t = bounded(now);
   instant seen = latest_.load(shim::order::relaxed);  // relaxed, here and below: a number by itself
   while (seen < t)
     if (latest_.compare_exchange(seen, t, shim::order::relaxed, shim::order::relaxed)) return t;
@@ -101,7 +102,7 @@ void rate_limiter::reservation::cancel_at(time_point now) noexcept {
   rate_limiter* const of = std::exchange(of_, nullptr);
   if (!of) return;
   choice_point(operation::release, of);
-  const instant t = instant_of(now);
+  const instant t = bounded(now);
   if (booked_.act >= t) of->bucket_.give_back(booked_, t, n_, bucket::behind::stays);
 }
 
@@ -199,25 +200,29 @@ bool rate_limiter::wait_in_turn(time_point deadline, const context* ctx, std::ui
 // ---- Settings
 
 template <class Change>
-void rate_limiter::change(time_point now, Change c) {
+void rate_limiter::change(instant now, Change c) {
   choice_point(operation::store, this);
   sched::wake_list woken;
   {
     raw_guard hold(bucket_.changes.lock);
     bucket::limits l = bucket_.current();
     c(l);
-    bucket_.change(l, instant_of(now), head_);
+    bucket_.change(l, now, head_);
     woken.claim_all(first_);
   }
   woken.wake_all();
 }
 
-void rate_limiter::set_rate_at(time_point now, rate r) {
+void rate_limiter::change_rate(instant now, rate r) {
   change(now, [r](bucket::limits& l) { l.rate = r.tokens_per_second(); });
 }
-void rate_limiter::set_burst_at(time_point now, std::uint64_t n) {
+void rate_limiter::change_burst(instant now, std::uint64_t n) {
   change(now, [n](bucket::limits& l) { l.burst = n; });
 }
+void rate_limiter::set_rate(rate r) { change_rate(instant_now(), r); }
+void rate_limiter::set_rate_at(time_point now, rate r) { change_rate(given(now), r); }
+void rate_limiter::set_burst(std::uint64_t n) { change_burst(instant_now(), n); }
+void rate_limiter::set_burst_at(time_point now, std::uint64_t n) { change_burst(given(now), n); }
 
 rate rate_limiter::get_rate() const noexcept {
   raw_guard hold(bucket_.changes.lock);
@@ -227,6 +232,6 @@ std::uint64_t rate_limiter::burst() const noexcept {
   raw_guard hold(bucket_.changes.lock);
   return bucket_.current().burst;
 }
-double rate_limiter::tokens_at(time_point now) const noexcept { return bucket_.tokens(instant_of(now)); }
+double rate_limiter::tokens_at(time_point now) const noexcept { return bucket_.tokens(bounded(now)); }
 
 }  // namespace runnel::inline RUNNEL_ABI

@@ -32,6 +32,7 @@ using instant = token_bucket::instant;
 constexpr instant changing = INT64_MIN;
 constexpr instant always_full = INT64_MIN / 2;  // since then, or up to 2^32 ns later
 constexpr instant far = INT64_MAX / 2;      // the year 2116; since the start of the machine even later
+constexpr instant moves = INT64_MAX;         // in place of an instant at which time stands still
 constexpr double longest_fill = 1ull << 61;  // 73 years
 constexpr double second = 1e9;
 
@@ -41,16 +42,19 @@ instant rounded(double ns) noexcept {
   return ns >= limit ? far : static_cast<instant>(ns + 0.5);
 }
 
+/// The bucket's time. Where it stands still, it does so also for who looked at the clock before that.
+instant time_of(instant now, instant stands_at) noexcept { return stands_at == moves ? now : stands_at; }
+
 }  // namespace
 
 token_bucket::scale token_bucket::scale_of(limits l, instant now, std::uint32_t number) {
   if (!(l.rate >= 0)) throw_misuse("runnel::rate_limiter: a rate below zero");
-  if (std::isinf(l.rate)) return {0, l.burst, 0, INT64_MAX, number};
+  if (std::isinf(l.rate)) return {0, l.burst, 0, moves, number};
   const double interval = l.rate > 0 ? second / l.rate : second;
   const double fill = interval * static_cast<double>(std::max<std::uint64_t>(l.burst, 1));
   if (l.rate > 0 && !(fill <= longest_fill))
     throw_misuse("runnel::rate_limiter: a burst that takes over 70 years to come: rate::none() gives one that never comes");
-  if (l.rate > 0) return {interval, l.burst, rounded(fill * static_cast<double>(l.burst > 0)), INT64_MAX, number};
+  if (l.rate > 0) return {interval, l.burst, rounded(fill * static_cast<double>(l.burst > 0)), moves, number};
   if (!(fill <= longest_fill)) throw_misuse("runnel::rate_limiter: a burst of more than 2^31 tokens without a rate");
   return {interval, l.burst, rounded(fill * static_cast<double>(l.burst > 0)), now, number};
 }
@@ -79,7 +83,7 @@ instant token_bucket::after_change() const noexcept {
 /// n tokens at `now`, where the bucket would be full at full_at. `refused`: they never come.
 token_bucket::booking token_bucket::outcome(const scale& s, instant full_at, instant now, std::uint64_t n) noexcept {
   if (s.interval == 0) return {now, full_at, s.number};
-  const instant t = std::min(now, s.stands_at);
+  const instant t = time_of(now, s.stands_at);
   const double cost = static_cast<double>(static_cast<std::int64_t>(n)) * s.interval;  // the signed one is converted faster
   const instant full = std::max(full_at, t) + rounded(cost);
   if (n > INT64_MAX || full > far) return {refused, full_at, s.number};
@@ -96,7 +100,7 @@ bool token_bucket::take(instant now, std::uint64_t n) noexcept {
     const instant room = room_.load(shim::order::relaxed), stands_at = stands_at_.load(shim::order::relaxed);
     shim::fence(shim::order::acquire);  // acquire: as in book()
     const double cost = static_cast<double>(static_cast<std::int64_t>(n)) * interval + 0.5;
-    const instant t = std::min(now, stands_at);
+    const instant t = time_of(now, stands_at);
     if (seen == changing || interval == 0 || !(cost < longest_fill)) [[unlikely]]
       return book(now, n, now).act != refused;
     const instant full = std::max(seen, t) + static_cast<instant>(cost);
@@ -152,7 +156,7 @@ double token_bucket::tokens(instant now) const noexcept {
   const instant full_at = consistent(s);
   const auto burst = static_cast<double>(s.burst);
   if (s.interval == 0) return burst;
-  const instant t = std::min(now, s.stands_at);
+  const instant t = time_of(now, s.stands_at);
   return full_at <= t ? burst : burst - static_cast<double>(full_at - t) / s.interval;
 }
 
@@ -160,7 +164,7 @@ void token_bucket::give_back(const booking& b, instant now, std::uint64_t n, beh
   for (;;) {
     scale s;
     instant seen = consistent(s);
-    const instant t = std::min(now, s.stands_at);
+    const instant t = time_of(now, s.stands_at);
     if (s.interval == 0 || seen <= t) return;  // it is full
     instant back = rounded(static_cast<double>(static_cast<std::int64_t>(n)) * s.interval);
     if (what == behind::stays && s.number == b.settings) back -= std::max<instant>(seen - b.full, 0);
@@ -171,14 +175,16 @@ void token_bucket::give_back(const booking& b, instant now, std::uint64_t n, beh
 }
 
 void token_bucket::change(limits l, instant now, booking* also) {
+  now = std::max(now, changed_at_);  // changes may come in another order than that in which they looked at the clock
   const scale old = read();  // ours: only who holds the lock writes them
-  const scale fresh = scale_of(l, now, old.number + 1);
-  const instant old_now = std::min(now, old.stands_at);
+  scale fresh = scale_of(l, now, old.number + 1);
+  if (fresh.stands_at != moves && old.stands_at != moves) fresh.stands_at = std::max(now, old.stands_at + 1);  // so full_at_ changes
+  const instant old_now = time_of(now, old.stands_at), fresh_now = time_of(now, fresh.stands_at);
   const auto moved = [&](instant full) {
     const double missing = old.interval == 0 || full <= old_now ? 0 : static_cast<double>(full - old_now) / old.interval;
     const double tokens = static_cast<double>(old.burst) - missing;
     const double then = (static_cast<double>(fresh.burst) - tokens) * fresh.interval;
-    return fresh.interval == 0 || then <= 0 ? always_full + fresh.number : std::min(far, now + std::min(far, rounded(then)));
+    return fresh.interval == 0 || then <= 0 ? always_full + fresh.number : std::min(far, fresh_now + std::min(far, rounded(then)));
   };
   const instant full = full_at_.exchange(changing, shim::order::relaxed);  // relaxed: a number
   // release: whoever has read one of the new settings, and passed the acquire fence, finds `changing` or something later
@@ -187,7 +193,7 @@ void token_bucket::change(limits l, instant now, booking* also) {
   const instant then = moved(full);
   // release: whoever has it as the first look has the settings
   full_at_.store(then == full ? then + 1 : then, shim::order::release);
-  current_ = l;
+  current_ = l, changed_at_ = now;
   if (also) *also = {outcome(fresh, moved(also->full), now, 0).act, moved(also->full), fresh.number};
 }
 

@@ -71,6 +71,41 @@ TEST(token_bucket, it_decides_as_the_obvious_one_does) {
   }
 }
 
+TEST(token_bucket, changes_that_come_in_another_order_than_their_instants_keep_the_tokens) {
+  detail::token_bucket none({0, 10}, 100);
+  EXPECT_TRUE(none.take(100, 3));
+  for (const detail::token_bucket::instant at : {2000, 1500, 1500, 2000, 3000}) {
+    detail::raw_guard hold(none.changes.lock);
+    none.change({0, 10}, at, nullptr);
+  }
+  EXPECT_EQ(none.tokens(900), 7) << "time stands still, also for who looked at the clock before";
+  EXPECT_TRUE(none.take(900, 7));
+  EXPECT_FALSE(none.take(5000, 1));
+
+  detail::token_bucket some({1e9, 10}, 0);  // one each nanosecond
+  EXPECT_TRUE(some.take(0, 10));
+  {
+    detail::raw_guard hold(some.changes.lock);
+    some.change({0, 10}, 4, nullptr);
+    some.change({1e9, 10}, 2, nullptr);
+  }
+  EXPECT_EQ(some.tokens(5), 5) << "no time counts twice";
+}
+
+TEST(token_bucket, instants_of_the_caller_may_be_any) {
+  for (const auto at : {time_point::min(), time_point(), time_point::max()}) {
+    rate_limiter limiter(rate::per_second(1), 2);
+    EXPECT_TRUE(limiter.allow_at(at, 2));
+    limiter.set_rate_at(at, rate::per_second(2));
+    EXPECT_NEAR(limiter.tokens_at(at), 0, 1e-6);
+    EXPECT_EQ(limiter.tokens_at(time_point::max()), at == time_point::max() ? limiter.tokens_at(at) : 2);
+    auto booked = limiter.reserve_at(at, 1);
+    EXPECT_TRUE(booked.ok());
+    booked.cancel_at(at);
+    EXPECT_NEAR(limiter.tokens_at(at), 0, 1e-6);
+  }
+}
+
 TEST_P(rate_limiter_laws, it_allows_the_burst_and_then_the_rate) {
   in_bubble([] {
     rate_limiter limiter(rate::every(100ms), 3);

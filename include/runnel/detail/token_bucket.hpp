@@ -59,7 +59,7 @@ class token_bucket {
     double interval;        ///< ns from token to token; 0: no limit
     std::uint64_t burst;
     instant room;           ///< burst * interval
-    instant stands_at;      ///< where time stands still for the bucket, because nothing comes
+    instant stands_at;      ///< where time stands still for the bucket, if nothing comes
     std::uint32_t number;   ///< of the settings
   };
   static scale scale_of(limits l, instant now, std::uint32_t number);
@@ -75,7 +75,8 @@ class token_bucket {
   shim::atomic<std::uint64_t> burst_{0};
   shim::atomic<instant> stands_at_{0};
   shim::atomic<std::uint32_t> number_{0};
-  limits current_;  ///< under the lock
+  limits current_;                  ///< under the lock
+  instant changed_at_ = INT64_MIN;  ///< the last time; under the lock
 };
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

@@ -124,9 +124,10 @@ class rate_limiter {
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
-  void set_rate(rate r) { set_rate_at(steady_clock::now(), r); }
+  void set_rate(rate r);
+  /// The same at an instant of the caller's, as allow_at().
   void set_rate_at(time_point now, rate r);
-  void set_burst(std::uint64_t n) { set_burst_at(steady_clock::now(), n); }
+  void set_burst(std::uint64_t n);
   void set_burst_at(time_point now, std::uint64_t n);
   rate get_rate() const noexcept;
   std::uint64_t burst() const noexcept;
@@ -144,7 +145,9 @@ class rate_limiter {
   reservation book(bucket::instant now, bucket::instant latest, std::uint64_t n) noexcept;
   bucket::instant given(time_point now) noexcept;
   template <class Change>
-  void change(time_point now, Change c);
+  void change(bucket::instant now, Change c);
+  void change_rate(bucket::instant now, rate r);
+  void change_burst(bucket::instant now, std::uint64_t n);
 
   bucket bucket_;
   shim::atomic<std::uint64_t> queued_{0};     ///< tokens that are waited for and not booked
