@@ -156,11 +156,30 @@ TEST_P(runtime_reports, tasks_09_neighbour_a_detached_fiber_that_can_be_canceled
   EXPECT_EQ(err.text(), "");
 }
 
+TEST_P(runtime_reports, what_belongs_to_nobody_has_the_grace_to_end) {
+  captured_stderr err;
+  std::atomic<bool> ended{false};
+  in_runtime(run_options{.grace = 1h}, [&] {
+    go_detached([&] {
+      try {
+        channel<int>().receive();
+      } catch (const canceled&) {
+        const cancel_shield shield;
+        for (std::size_t i = scaled(100'000); i-- > 0;) yield();  // the more, the surer is a report that does not wait for it
+        ended = true;
+        throw;
+      }
+    });
+  });
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(err.text(), "");
+}
+
 // ---- hogs --------------------------------------------------------------------------------------------------------
 
 TEST_P(runtime_reports, a_hog_is_reported_once_and_again_after_it_has_yielded) {
   captured_stderr err;
-  in_runtime(run_options{.hog_limit = 10ms}, [&] {
+  in_runtime(run_options{.hog_limit = 100ms}, [&] {
     auto hog = go({.name = "hog"}, [&] {
       err.wait_for("without yielding");
       std::this_thread::sleep_for(50ms);  // no second report of the same turn
@@ -172,6 +191,9 @@ TEST_P(runtime_reports, a_hog_is_reported_once_and_again_after_it_has_yielded) {
     hog.get();
   });
   EXPECT_EQ(err.count("\"hog\", started at"), 2u) << err.text();
+  const std::string &text = err.text(), before = "has kept worker ";
+  for (std::size_t at = 0; (at = text.find(before, at)) != std::string::npos; at += before.size())
+    EXPECT_GE(std::stoi(text.substr(text.find(" for ", at) + 5)), 100) << text;
 }
 
 // ---- signals -----------------------------------------------------------------------------------------------------

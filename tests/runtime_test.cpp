@@ -5,6 +5,7 @@
 
 #include <runnel/fd.hpp>
 #include <runnel/fiber_local.hpp>
+#include <runnel/sync/event.hpp>
 #include <runnel/time.hpp>
 
 #include <dirent.h>
@@ -156,6 +157,18 @@ TEST_P(runtime_laws, a_storm_of_migrations_loses_nothing_that_belongs_to_the_fib
 }
 
 // ---- starting ----------------------------------------------------------------------------------------------------
+
+TEST_P(runtime_laws, a_detached_fiber_has_the_stack_that_was_asked_for) {
+  event done;
+  in_runtime([&] {
+    go_detached({.stack = stack_class::huge}, [&] {
+      volatile char deep[2 * 1024 * 1024];  // more than any other class has
+      for (std::size_t i = 0; i < sizeof deep; i += 4096) deep[i] = 1;
+      done.set();
+    });
+    done.wait();
+  });
+}
 
 TEST(runtime_start, the_environment_sets_the_width) {
   const hang_guard guard("RUNNEL_WORKERS");

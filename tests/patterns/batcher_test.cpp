@@ -149,7 +149,7 @@ TEST_P(batchers, who_adds_waits_while_as_many_wait_as_may) {
     std::atomic<int> added{0};
     batcher<int> b([&](std::vector<int>&) { go_on.wait(); }, {.size = 2, .waiting = 3, .name = "rows"});
     auto producer = start([&] {
-      for (int i = 0; i < 10; ++i) {
+      for (int i = 0; i < 100; ++i) {
         b.add(i);
         ++added;
       }
@@ -157,7 +157,7 @@ TEST_P(batchers, who_adds_waits_while_as_many_wait_as_may) {
     while (added < 5) yield();
     until_waiting(2);
     EXPECT_EQ(added, 5) << "2 are flushed, 3 wait";
-    EXPECT_NE(fiber_report().find("rows"), std::string::npos);
+    EXPECT_NE(fiber_report().find("\"rows\""), std::string::npos);
     go_on.set();
     producer.join();
   });

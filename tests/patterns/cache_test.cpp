@@ -46,6 +46,11 @@ TEST_P(cache_laws, a_value_is_loaded_once_and_good_for_its_time) {
     EXPECT_EQ(c.peek("a"), std::nullopt);
     EXPECT_EQ(c.get_or_load("a", load), 2);
     EXPECT_EQ(c.size(), 1u);
+    c.put("b", 7);
+    sleep_for(10s - 1ns);
+    EXPECT_EQ(c.peek("b"), 7);
+    sleep_for(1ns);
+    EXPECT_EQ(c.peek("b"), std::nullopt) << "what was put is good as long";
     cache_of_int forever;
     EXPECT_EQ(forever.get_or_load("a", load), 3);
     sleep_for(24h * 10'000);

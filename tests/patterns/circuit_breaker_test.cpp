@@ -135,14 +135,14 @@ TEST_P(circuit_breaker_test, so_many_probes_are_let_through_and_all_must_succeed
 TEST_P(circuit_breaker_test, the_ratio_of_failures_in_the_window_opens_it_when_there_were_calls_enough) {
   in_runtime([] {
     bubble([] {
-      circuit_breaker b({.consecutive_failures = 0, .failure_ratio = 0.5, .minimum_calls = 6, .window = 10s});
+      circuit_breaker b({.consecutive_failures = 0, .failure_ratio = 0.5, .minimum_calls = 6, .window = 10h});
       for (int i = 0; i < 5; ++i) fail(b);
       EXPECT_EQ(b.state(), closed) << "too few calls";
-      sleep_for(10s);  // they have left the window
+      sleep_for(10h);  // they have left the window
       for (int i = 0; i < 4; ++i) succeed(b);
       for (int i = 0; i < 3; ++i) fail(b);
       EXPECT_EQ(b.state(), closed) << "three of seven";
-      sleep_for(5s);  // still in the window
+      sleep_for(5h);  // still in the window
       fail(b);
       EXPECT_EQ(b.state(), open) << "four of eight";
     });

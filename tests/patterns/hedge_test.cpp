@@ -69,12 +69,12 @@ TEST_P(hedge_test, a_late_one_gets_another_beside_it_and_the_first_success_wins)
   in_runtime([] {
     bubble([] {
       attempts a;
-      const std::size_t winner = hedge({.delay = 50ms, .attempts = 3}, [&](std::size_t number) {
+      const std::size_t winner = hedge({.delay = 40ms, .attempts = 3}, [&](std::size_t number) {
         a.take(number == 1 ? 30ms : 1h);
         return number;
       });
       EXPECT_EQ(winner, 1u);
-      EXPECT_EQ(steady_clock::now(), epoch + 80ms);
+      EXPECT_EQ(steady_clock::now(), epoch + 70ms);
       EXPECT_EQ(a.begun, 2);
       EXPECT_EQ(a.running, 0) << "joined";
       EXPECT_EQ(a.canceled_ones, 1);

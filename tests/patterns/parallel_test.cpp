@@ -108,10 +108,20 @@ TEST_P(parallel_in_fibers, a_grain_of_one_lets_neighbours_wait_for_each_other) {
   in_runtime([] {
     bubble([] {  // which ends with an error where they cannot
       std::vector<event> came(64);
-      parallel_for_each(numbers(64), [&](int i) {
-        if (i % 2 == 0) came[static_cast<std::size_t>(i)].wait();
-        if (i % 2 == 1) came[static_cast<std::size_t>(i - 1)].set();
-      }, {.grain = 1});
+      const auto meet = [&](int i) {
+        const auto even = static_cast<std::size_t>(i - i % 2);
+        if (i % 2 == 0) came[even].wait();
+        if (i % 2 == 1) came[even].set();
+        return i;
+      };
+      const auto again = [&] {
+        for (event& e : came) e.reset();
+      };
+      parallel_for_each(numbers(64), meet, {.grain = 1});
+      again();
+      parallel_transform(numbers(64), meet, {.grain = 1});
+      again();
+      parallel_reduce(numbers(64), 0, std::plus<>(), meet, {.grain = 1});
     });
   });
 }
@@ -120,35 +130,58 @@ TEST_P(parallel_in_fibers, a_grain_as_large_as_the_range_is_one_part) {
   in_runtime([] {
     bubble([] {
       const auto me = this_fiber::get_id();
-      std::vector<int> order;  // no lock: it is one part
-      const auto note = [&](int i) {
+      const time_point start = steady_clock::now();
+      const auto takes_an_hour = [&](int i) {
         EXPECT_EQ(this_fiber::get_id(), me);
-        order.push_back(i);
-        yield();
+        sleep_for(1h);
         return i;
       };
-      parallel_for_each(numbers(64), note, {.grain = 64});
-      parallel_transform(numbers(64), note, {.grain = 64});
-      parallel_reduce(numbers(64), 0, std::plus<>(), note, {.grain = 64});
-      EXPECT_EQ(order.size(), 3 * 64u);
+      parallel_for_each(numbers(64), takes_an_hour, {.grain = 64});
+      EXPECT_EQ(steady_clock::now(), start + 64h);
+      parallel_transform(numbers(64), takes_an_hour, {.grain = 64});
+      EXPECT_EQ(steady_clock::now(), start + 128h);
+      parallel_reduce(numbers(64), 0, std::plus<>(), takes_an_hour, {.grain = 64});
+      EXPECT_EQ(steady_clock::now(), start + 192h);
+    });
+  });
+}
+
+TEST_P(parallel_in_fibers, without_a_grain_a_range_is_split_by_the_workers) {
+  in_runtime([] {
+    bubble([] {
+      const time_point start = steady_clock::now();
+      parallel_for_each(numbers(64), [](int) { sleep_for(1h); });
+      // Eight parts a worker, which all wait at the same time.
+      EXPECT_EQ(steady_clock::now(), start + 64h / (8 * GetParam().workers));
     });
   });
 }
 
 TEST_P(parallel_in_fibers, reports_name_the_parts_and_what_the_caller_waits_for) {
   in_runtime([] {
-    std::string report;
-    try {
-      bubble([] {
-        event never_set;
-        parallel_for_each(numbers(3), [&](int i) { if (i != 0) never_set.wait(); }, {.grain = 1, .name = "crunch"});
-      });
-    } catch (const bubble_error& e) {
-      report = e.what();
+    const auto report_of = [](const auto& call) {
+      try {
+        bubble([&] {
+          event never_set;
+          const auto stuck = [&](int i) {
+            if (i != 0) never_set.wait();
+            return i;
+          };
+          call(stuck, parallel_options{.grain = 1, .name = "crunch"});
+        });
+      } catch (const bubble_error& e) {
+        return std::string(e.what());
+      }
+      return std::string("it has ended");
+    };
+    for (const std::string& report :
+         {report_of([](const auto& f, const auto& options) { parallel_for_each(numbers(3), f, options); }),
+          report_of([](const auto& f, const auto& options) { parallel_transform(numbers(3), f, options); }),
+          report_of([](const auto& f, const auto& options) { parallel_reduce(numbers(3), 0, std::plus<>(), f, options); })}) {
+      EXPECT_NE(report.find("\"crunch\""), std::string::npos) << report;
+      EXPECT_NE(report.find("fork-join"), std::string::npos) << report;
+      EXPECT_NE(report.find("parallel_test.cpp"), std::string::npos) << report;
     }
-    EXPECT_NE(report.find("\"crunch\""), std::string::npos) << report;
-    EXPECT_NE(report.find("fork-join"), std::string::npos) << report;
-    EXPECT_NE(report.find("parallel_test.cpp"), std::string::npos) << report;
   });
 }
 

@@ -129,27 +129,44 @@ TEST_P(pipelines, so_many_workers_call_the_function_at_once) {
                          }, {.workers = 4, .order = order}) | drain();
       EXPECT_EQ(count, 40u);
       EXPECT_EQ(most, 4);
+      bubble([&] {
+        const time_point start = steady_clock::now();
+        EXPECT_EQ(from(first(40)) | map([](int v) { return sleep_for(1h), v; }, {.workers = 4, .order = order}) | drain(), 40u);
+        EXPECT_EQ(steady_clock::now(), start + 10h);
+      });
     }
+  });
+}
+
+TEST_P(pipelines, a_buffer_lets_a_stage_run_beside_its_reader) {
+  in_runtime([] {
+    bubble([] {
+      const auto hour = [](int v) { return sleep_for(1h), v; };
+      const auto hours_of = [](auto&& p) {
+        const time_point start = steady_clock::now();
+        for ([[maybe_unused]] int v : p) sleep_for(1h);
+        return duration::between(start, steady_clock::now()).nanoseconds() / 1h;
+      };
+      const auto source = [&] { return [&, i = 0]() mutable { return i < 5 ? std::optional(hour(i++)) : std::nullopt; }; };
+      EXPECT_EQ(hours_of(from(source())), 10) << "in place: one after the other";
+      EXPECT_EQ(hours_of(from(source(), {.buffer = 1})), 6);
+      EXPECT_EQ(hours_of(from(first(5)) | map(hour)), 10);
+      EXPECT_EQ(hours_of(from(first(5)) | map(hour, {.buffer = 1})), 6);
+      EXPECT_EQ(hours_of(from(first(5)) | map(hour, {.buffer = 0})), 6) << "it holds one itself";
+    });
   });
 }
 
 TEST_P(pipelines, results_come_as_given_or_as_ready) {
   in_runtime([] {
-    const auto run = [](stage_order order) {
-      event first_is_late;
-      std::vector<int> seen;
-      for (int v : from(first(6)) | map([&](int i) {
-             if (i == 0 && order == stage_order::as_ready) first_is_late.wait();
-             if (i == 0 && order == stage_order::as_given) sleep_for(2ms);
-             return i;
-           }, {.workers = 2, .order = order})) {
-        seen.push_back(v);
-        if (seen.size() == 5) first_is_late.set();
-      }
-      return seen;
-    };
-    EXPECT_EQ(run(stage_order::as_given), first(6));
-    EXPECT_EQ(run(stage_order::as_ready), (std::vector<int>{1, 2, 3, 4, 5, 0}));
+    bubble([] {
+      const auto run = [](stage_order order) {
+        const auto first_is_late = [](int i) { return sleep_for(i == 0 ? 1h : 0h), i; };
+        return from(first(6)) | map(first_is_late, {.workers = 2, .order = order}) | collect();
+      };
+      EXPECT_EQ(run(stage_order::as_given), first(6));
+      EXPECT_EQ(run(stage_order::as_ready), (std::vector<int>{1, 2, 3, 4, 5, 0}));
+    });
   });
 }
 

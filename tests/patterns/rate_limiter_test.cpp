@@ -310,6 +310,34 @@ TEST_P(rate_limiter_laws, a_change_of_the_rate_reaches_who_waits) {
   });
 }
 
+TEST_P(rate_limiter_laws, a_limit_ends_a_wait_that_a_change_has_made_longer) {
+  in_bubble([] {
+    rate_limiter limiter(rate::per_second(1), 5);
+    EXPECT_TRUE(limiter.allow(5));
+    const time_point start = steady_clock::now();
+    auto first = go([&] { limiter.wait(4); });
+    sleep_for(1ns);
+    auto behind = go([&] {
+      EXPECT_FALSE(limiter.wait_for(8s, 2));
+      return since(start);
+    });
+    sleep_for(1s - 1ns);
+    limiter.set_rate(rate::every(1h));
+    EXPECT_EQ(behind.get(), 8s + 1ns) << "it never became the first";
+    first.cancel();
+    first.join();
+    limiter.set_rate(rate::per_second(1));
+    auto alone = go([&] {
+      EXPECT_FALSE(limiter.wait_for(1min, 5));
+      return since(start);
+    });
+    sleep_for(1s);
+    limiter.set_rate(rate::every(1h));
+    EXPECT_EQ(alone.get(), 9s + 1ns) << "at once";
+    EXPECT_NEAR(limiter.tokens(), 2, 0.01) << "nobody has taken any";
+  });
+}
+
 TEST_P(rate_limiter_laws, both_contexts_end_a_wait) {
   in_bubble([] {
     rate_limiter limiter(rate::every(1h), 1);

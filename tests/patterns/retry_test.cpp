@@ -96,7 +96,7 @@ TEST_P(retry_laws, delays_grow_to_the_cap_and_no_number_of_failures_overflows_th
 
 TEST_P(retry_laws, each_jitter_draws_from_its_own_range) {
   double drawn = 0;
-  retry_policy p{.delay = 1s, .max_delay = 6s, .multiplier = 2, .random = [&] { return drawn; }};
+  retry_policy p{.delay = 1s, .max_delay = 15s, .multiplier = 3, .random = [&] { return drawn; }};
   const auto ends = [&](jitter j) {
     p.jitter = j;
     drawn = 0;
@@ -105,10 +105,10 @@ TEST_P(retry_laws, each_jitter_draws_from_its_own_range) {
     return std::pair(least, first_delays(p, 4));
   };
   using list = std::vector<nanoseconds>;
-  EXPECT_EQ(ends(jitter::none), std::pair(list({1s, 2s, 4s, 6s}), list({1s, 2s, 4s, 6s})));
-  EXPECT_EQ(ends(jitter::full), std::pair(list({0s, 0s, 0s, 0s}), list({1s, 2s, 4s, 6s})));
-  EXPECT_EQ(ends(jitter::equal), std::pair(list({500ms, 1s, 2s, 3s}), list({1s, 2s, 4s, 6s})));
-  EXPECT_EQ(ends(jitter::decorrelated), std::pair(list({1s, 1s, 1s, 1s}), list({3s, 6s, 6s, 6s})));
+  EXPECT_EQ(ends(jitter::none), std::pair(list({1s, 3s, 9s, 15s}), list({1s, 3s, 9s, 15s})));
+  EXPECT_EQ(ends(jitter::full), std::pair(list({0s, 0s, 0s, 0s}), list({1s, 3s, 9s, 15s})));
+  EXPECT_EQ(ends(jitter::equal), std::pair(list({500ms, 1500ms, 4500ms, 7500ms}), list({1s, 3s, 9s, 15s})));
+  EXPECT_EQ(ends(jitter::decorrelated), std::pair(list({1s, 1s, 1s, 1s}), list({4s, 15s, 15s, 15s})));
 }
 
 TEST_P(retry_laws, the_librarys_own_chance_fills_the_range) {

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -124,6 +125,25 @@ TEST_P(serve_test, shutdown_cancels_at_the_deadline_what_has_not_ended) {
       EXPECT_EQ(r.canceled, 2u);
       EXPECT_EQ(cut, 2);
       EXPECT_EQ(s.counters().failed, 0u) << "a cancellation is no failure";
+    });
+  });
+}
+
+TEST_P(serve_test, the_limit_of_a_shutdown_counts_from_its_call) {
+  in_runtime([] {
+    bubble([] {
+      int requests = 0;
+      auto s = serve(
+          [&]() -> std::optional<int> {
+            if (++requests == 1) return 1;
+            const cancel_shield deaf;
+            sleep_for(2h);
+            return std::nullopt;
+          },
+          [](int) { sleep_for(9h); });
+      sleep_for(1h);
+      EXPECT_EQ(s.shutdown(3h).canceled, 1u);
+      EXPECT_EQ(steady_clock::now(), epoch + 4h) << "the first of them went with the source";
     });
   });
 }
@@ -462,6 +482,18 @@ TEST_P(serve_test, a_shortage_of_descriptors_is_waited_out) {
     until_waiting(1);  // there is a connection: it pauses
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
     waits.join();
+  });
+}
+
+TEST_P(serve_test, no_more_connections_wait_than_the_backlog_allows) {
+  in_runtime([] {
+    for (const int backlog : {1, 7}) {
+      const listener l = listener::loopback(0, backlog);
+      tcp_info info{};
+      socklen_t size = sizeof info;
+      ASSERT_EQ(::getsockopt(l.fd(), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+      EXPECT_EQ(info.tcpi_sacked, static_cast<std::uint32_t>(backlog)) << "of a socket that listens: its limit";
+    }
   });
 }
 

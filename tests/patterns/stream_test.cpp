@@ -153,7 +153,7 @@ TEST_P(streams, as_many_values_wait_as_the_buffer_holds) {
         {.buffer = 3, .name = "counting"});
     until_waiting(1);
     EXPECT_EQ(sent, 3);
-    EXPECT_NE(fiber_report().find("counting"), std::string::npos);
+    EXPECT_NE(fiber_report().find("\"counting\""), std::string::npos);
     EXPECT_EQ(s.size(), 3u);
     EXPECT_THROW(static_cast<void>(naturals({.buffer = 0})), misuse);
   });
@@ -217,6 +217,11 @@ TEST_P(streams, so_many_workers_are_at_work_and_no_more) {
     });
     EXPECT_EQ(sorted(s), first(30));
     EXPECT_EQ(most, 3);
+    bubble([] {
+      const time_point start = steady_clock::now();
+      EXPECT_EQ(sorted(fan_out(first(30), 3, [](int v) { return sleep_for(1h), v; })), first(30));
+      EXPECT_EQ(steady_clock::now(), start + 10h);
+    });
     EXPECT_THROW(static_cast<void>(fan_out(first(3), 0, [](int v) { return v; })), misuse);
   });
 }
@@ -233,7 +238,7 @@ TEST_P(streams, workers_stop_when_nobody_reads_and_end_when_the_reader_leaves) {
     while (begun < 6) yield();
     until_waiting(3);
     EXPECT_EQ(begun, 6) << "4 wait, 2 workers have one each";
-    EXPECT_NE(fiber_report().find("worker"), std::string::npos);
+    EXPECT_NE(fiber_report().find("\"worker\""), std::string::npos);
     for ([[maybe_unused]] int v : s) break;
   });
 }
@@ -293,11 +298,16 @@ TEST_P(streams, a_merge_ends_its_sources_and_fails_with_the_first) {
                    }));
     EXPECT_THROW(all_of(s), std::out_of_range);
     EXPECT_EQ(ended, 3);
-    auto bounded = merge({.buffer = 5, .name = "merging"}, naturals());
-    while (bounded.size() < 5) yield();
-    until_waiting(2);
-    EXPECT_EQ(bounded.size(), 5u);
-    EXPECT_NE(fiber_report().find("merging"), std::string::npos);
+    const auto check = [this](auto bounded) {
+      while (bounded.size() < 5) yield();
+      until_waiting(2);
+      EXPECT_EQ(bounded.size(), 5u);
+      EXPECT_NE(fiber_report().find("\"merging\""), std::string::npos);
+    };
+    check(merge({.buffer = 5, .name = "merging"}, naturals()));
+    std::vector<stream<int, spsc>> sources;
+    sources.push_back(naturals());
+    check(merge(std::move(sources), {.buffer = 5, .name = "merging"}));
   });
 }
 
@@ -310,6 +320,7 @@ TEST_P(streams, every_branch_of_a_tee_brings_everything_in_order) {
     EXPECT_EQ(all_of(two[0]), first(100));
     reader.join();
     auto five = tee(first(10), 5);
+    EXPECT_EQ(five.size(), 5u);
     for (auto& s : five) EXPECT_EQ(all_of(s), first(10));
     auto one = tee<1>(first(3));
     EXPECT_EQ(all_of(one[0]), first(3));
@@ -328,7 +339,7 @@ TEST_P(streams, the_slowest_branch_holds_a_tee_up_until_it_leaves) {
                     {.buffer = 4, .name = "splitting"});
     while (both[1].size() < 4) yield();
     until_waiting(2);
-    EXPECT_NE(fiber_report().find("splitting"), std::string::npos);
+    EXPECT_NE(fiber_report().find("\"splitting\""), std::string::npos);
     for (int i = 0; i < 4; ++i) EXPECT_EQ(both[0].receive(), i);
     EXPECT_LE(both[0].size(), 1u);
     {

@@ -79,7 +79,7 @@ TEST_P(worker_pools, so_many_jobs_run_at_once_and_so_many_wait) {
     while (inside < 3 || pool.queued() < 2) yield();
     EXPECT_FALSE(pool.try_post(5));
     EXPECT_FALSE(pool.try_submit(5));
-    EXPECT_NE(fiber_report().find("handler"), std::string::npos);
+    EXPECT_NE(fiber_report().find("\"handler\""), std::string::npos);
     auto blocked = start([&] { pool.post(6); });
     until_waiting(4);
     EXPECT_EQ(inside, 3);
@@ -235,7 +235,7 @@ TEST_P(worker_pools, failures_do_what_the_pool_was_told) {
         EXPECT_EQ(e.errors().size(), 2u);
       }
     }
-    {
+    bubble([&] {
       std::atomic<int> live{0};
       event both, fail_now, never_set;
       worker_pool<counted> pool([&](counted c) {
@@ -260,7 +260,7 @@ TEST_P(worker_pools, failures_do_what_the_pool_was_told) {
           pool_stopped);
       EXPECT_THROW(pool.drain(), std::out_of_range);
       EXPECT_EQ(live, 0);
-    }
+    });
     EXPECT_EQ(unhandled, 2);
   });
 }

@@ -119,6 +119,17 @@ class Stop(unittest.TestCase):
         self.assertEqual(result.returncode, 124, result.stderr)
         self.assertIn(totals(result.stderr)["files"], ("0", "1"))
 
+    def test_as_many_count_at_once_as_there_are_jobs(self):
+        """Seven endless files keep seven workers for ever; the eighth counts the small file all the same."""
+        others = [f"{self.endless}{i}" for i in range(2, 8)]
+        for path in others:
+            tree.make_endless_file(path)
+        process, terminal = self.start_and_wait_for_progress("--jobs", "8", *others, stdout=subprocess.PIPE)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=HANG_GUARD)
+        terminal.read_all()
+        self.assertEqual((process.returncode, output), (130, b"2 two\n1 one\n"), terminal.output)
+
     def test_second_interrupt_kills(self):
         """Nobody reads the result, so the program cannot end otherwise; where there may be none, it can."""
         for way in (way for way in WAYS if "1" not in way):
