@@ -5,6 +5,7 @@ runnel_check(seams)
 runnel_check(atomics)
 runnel_check(docs)
 runnel_check(promises)
+runnel_check(options)
 add_test(NAME structure/checks_detect COMMAND ${Python3_EXECUTABLE}
   ${CMAKE_CURRENT_SOURCE_DIR}/tools/checks_detect.py)
 runnel_test_properties(structure/checks_detect structure)

@@ -202,12 +202,17 @@ TEST(explore, a_time_out_races_with_the_answer) {
 
 TEST(explore, no_end_is_a_livelock) {
   const explore_options small{.schedules = 3, .steps = 300};
+  int looks = 0;
   found(verdict::livelock,
-        [] {
+        [&] {
           atomic<bool> never_set(false);
-          while (!never_set.load()) yield();
+          while (!never_set.load()) {
+            ++looks;
+            yield();
+          }
         },
         small);
+  EXPECT_LE(looks, 3 * 2 * 300) << "in the schedule that found it and two that repeat it";
   correct(
       [] {
         atomic<bool> set(false);

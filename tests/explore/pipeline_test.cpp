@@ -147,6 +147,24 @@ TEST(explored_pipelines, streams_bring_everything_and_end_with_whoever_leaves) {
   });
 }
 
+TEST(explored_pipelines, a_function_that_threw_is_not_asked_again) {
+  holds_in(1'000, [] {
+    std::atomic<int> calls{0};
+    auto s = fan_out(
+        [&]() -> std::optional<int> {
+          ++calls;
+          throw std::out_of_range("page 1");
+        },
+        2, [](int v) { return v; });
+    try {
+      static_cast<void>(s.receive());
+      require(false, "the failure is lost");
+    } catch (const std::out_of_range&) {
+    }
+    require(calls == 1, "asked again");
+  });
+}
+
 TEST(explored_pipelines, every_job_of_a_pool_runs_once_or_is_destroyed_unrun) {
   holds_in(4'000, [] {
     std::atomic<int> live{0}, ran{0}, accepted{0}, refused{0}, gone{0};

@@ -229,6 +229,36 @@ TEST_P(batchers, a_handler_that_throws_ends_it) {
   });
 }
 
+TEST_P(batchers, who_waits_in_flush_is_told_of_an_end_that_came_first) {
+  in_runtime([this] {
+    for (const std::size_t size : {1, 100}) {  // the batch is under way when he comes, or goes because of him
+      auto above = derive_cancel(context::current());
+      event begun;
+      auto b = [&] {
+        const context_scope scope(above.ctx);
+        const auto slow = [&](std::vector<int>&) {
+          begun.set();
+          sleep_for(1h);
+        };
+        return std::make_unique<batcher<int>>(slow, batcher_options<int>{.size = size});
+      }();
+      b->add(1);
+      if (size == 1) begun.wait();
+      auto flusher = start([&] { EXPECT_THROW(b->flush(), batcher_closed); });
+      begun.wait();
+      until_waiting(2);
+      above.cancel();
+      flusher.join();
+      EXPECT_THROW(b->close(), canceled);
+    }
+    batcher<int> b([](std::vector<int>&) { throw 1; },
+                   {.on_failure = [](std::vector<int>&&, std::exception_ptr) { throw std::out_of_range("handler"); }});
+    b.add(1);
+    EXPECT_THROW(b.flush(), batcher_closed);
+    EXPECT_THROW(b.close(), std::out_of_range);
+  });
+}
+
 TEST_P(batchers, an_exception_or_a_cancellation_destroys_what_was_not_flushed) {
   in_runtime([] {
     const auto token = std::make_shared<int>(0);

@@ -228,6 +228,40 @@ TEST_P(cache_laws, a_refresh_that_fails_leaves_the_stale_value_and_is_tried_agai
   });
 }
 
+/// A key that cannot be copied while `no_memory` says so.
+struct fragile_key {
+  explicit fragile_key(const bool& b) : no_memory(&b) {}
+  fragile_key(const fragile_key& o) : no_memory(o.no_memory) {
+    if (*no_memory) throw std::bad_alloc();
+  }
+  bool operator==(const fragile_key&) const { return true; }
+  const bool* no_memory;
+};
+struct fragile_hash {
+  std::size_t operator()(const fragile_key&) const { return 1; }
+};
+
+TEST_P(cache_laws, a_refresh_that_cannot_be_kept_is_tried_again) {
+  in_bubble([] {
+    bool no_memory = false;
+    int loads = 0;
+    cache<fragile_key, int, fragile_hash> c({.ttl = 10s, .stale_for = 1h}, [&](const fragile_key&) {
+      no_memory = ++loads == 2;
+      return loads;
+    });
+    const fragile_key key(no_memory);
+    EXPECT_EQ(c.get(key), 1);
+    sleep_for(10s);
+    EXPECT_EQ(c.get(key), 1);
+    sleep_for(1s);
+    EXPECT_EQ(loads, 2);
+    no_memory = false;
+    EXPECT_EQ(c.get(key), 1) << "starts the next refresh";
+    sleep_for(1s);
+    EXPECT_EQ(c.get(key), 3);
+  });
+}
+
 TEST_P(cache_laws, its_end_cancels_its_own_loads_and_waits_for_them) {
   in_bubble([] {
     int begun = 0, ended = 0;

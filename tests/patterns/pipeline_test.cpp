@@ -115,26 +115,12 @@ TEST_P(pipelines, sources_are_borrowed_by_name_and_owned_by_value) {
 
 TEST_P(pipelines, so_many_workers_call_the_function_at_once) {
   in_runtime([] {
-    for (const auto order : {stage_order::as_given, stage_order::as_ready}) {
-      barrier all(4);
-      std::atomic<int> inside{0}, most{0};
-      const auto count = from(first(40)) | map([&](int v) {
-                           const int now = ++inside;
-                           int seen = most;
-                           while (seen < now && !most.compare_exchange_weak(seen, now)) {
-                           }
-                           all.arrive_and_wait();
-                           --inside;
-                           return v;
-                         }, {.workers = 4, .order = order}) | drain();
-      EXPECT_EQ(count, 40u);
-      EXPECT_EQ(most, 4);
+    for (const auto order : {stage_order::as_given, stage_order::as_ready})
       bubble([&] {
         const time_point start = steady_clock::now();
         EXPECT_EQ(from(first(40)) | map([](int v) { return sleep_for(1h), v; }, {.workers = 4, .order = order}) | drain(), 40u);
         EXPECT_EQ(steady_clock::now(), start + 10h);
       });
-    }
   });
 }
 
@@ -469,6 +455,7 @@ TEST_P(pipelines, a_pipeline_runs_once_and_wrong_options_are_misuse) {
     EXPECT_THROW(static_cast<void>(p.begin()), misuse);
     EXPECT_THROW(auto q = std::move(p), misuse);
     EXPECT_THROW(static_cast<void>(from(first(3)) | map(same, {.workers = 0})), misuse);
+    EXPECT_THROW(static_cast<void>(from(first(3)) | map(same, {.workers = 3, .buffer = ~std::size_t{0} - 2})), misuse);
     EXPECT_THROW(static_cast<void>(from(first(3)) | batch(0)), misuse);
     EXPECT_THROW(static_cast<void>(throttle(0, 1s)), misuse);
   });

@@ -1,5 +1,6 @@
 // worker_pool: every job runs once or is destroyed unrun, its end has the rule that was asked for, and nothing is left.
 #include "../support/fixture.hpp"
+#include "../support/failing_allocation.hpp"
 
 #include <runnel/debug/dump_fibers.hpp>
 #include <runnel/patterns/worker_pool.hpp>
@@ -329,6 +330,24 @@ TEST_P(worker_pools, a_shutdown_drains_in_time_or_aborts) {
       EXPECT_EQ(live, 0);
       EXPECT_EQ(done, 14);
     });
+  });
+}
+
+TEST_P(worker_pools, one_that_finds_no_memory_for_its_workers_leaves_none) {
+  in_runtime([] {
+    int k = 0;
+    for (bool failed = true; failed;) {  // each allocation in turn
+      fail_allocation(++k);
+      try {
+        worker_pool<std::unique_ptr<int>, int> pool([](std::unique_ptr<int> v) { return *v; }, {.workers = 3});
+        failed = stop_failing();
+        auto input = std::make_unique<int>(7);
+        EXPECT_EQ(pool.submit(std::move(input)).get(), 7);
+      } catch (const std::bad_alloc&) {
+        EXPECT_TRUE(stop_failing());
+      }
+    }
+    EXPECT_GT(k, 5);
   });
 }
 

@@ -151,6 +151,53 @@ class Promises(unittest.TestCase):
         self.assertEqual(1, len(self.found(pitfalls="p | impossible | x | s.t\n")))
 
 
+class Options(unittest.TestCase):
+    HEADER = ("namespace runnel {\n\nenum class colour : char { red, blue };\nstruct paint_options {\n"
+              "  static constexpr int most = 9;\n  int layers = 2;  ///< at least 1\n  colour first = colour::red;\n};\n"
+              "namespace detail {\nstruct inner_options {\n  int hidden = 1;\n};\n}\n}\n")
+    USES = {"include/runnel/a.hpp": HEADER, "src/a.cpp": "void f() {\n  use(o.layers);\n}\nvoid g() {\n  use(o.layers);\n  see(o.first);\n}\n",
+            "examples/wordcount/args.cpp": 'if (name == "--top") {}\n', "tests/a_test.cpp": "TEST(s, t) {}\n",
+            "tests/w_test.py": "class W(TestCase):\n    def test_x(self):\n"}
+    REST = ("colour::red\n  src/a.cpp\n  - o.first\n  + 0\n  ! s.t\ncolour::blue : is red\n  src/a.cpp\n  - o.first\n  + red\n  ! s.t\n"
+            "paint_options.first\n  src/a.cpp\n  - see(o.first);\n  +\n  ! s.t\n"
+            "wordcount --top\n  examples/wordcount/args.cpp\n  - --top\n  + --pot\n  ! w_test.py W.test_x\n")
+    LAYERS = "paint_options.layers\n  src/a.cpp\n  @ void g()\n  - o.layers\n  + 2\n  ! s.t\n"
+
+    def found(self, listed):
+        return verdict("options", {**self.USES, "tests/options.txt": listed})
+
+    def test_a_full_list_passes(self):
+        self.assertEqual([], self.found(self.REST + self.LAYERS))
+        self.assertEqual([], self.found(self.REST + self.LAYERS + self.LAYERS.replace("layers\n  src", "layers : again\n  src")))
+        self.assertEqual([], self.found(self.REST + self.LAYERS + self.LAYERS.replace("paint_options.layers", "f(layers)")))
+
+    def test_a_forgotten_option_is_found(self):
+        self.assertEqual(["tests/options.txt: paint_options.layers is missing: no test is known to fail when it is ignored"],
+                         self.found(self.REST))
+        self.assertEqual(2, len(self.found(self.REST.partition("paint_options.first")[0] + self.LAYERS)))
+
+    def test_an_unknown_one_is_found(self):
+        for name in "paint_options.most", "inner_options.hidden", "colour::green", "wordcount --bottom":
+            self.assertEqual(1, len(self.found(self.REST + self.LAYERS + self.LAYERS.replace("paint_options.layers", name))))
+
+    def test_one_that_stands_twice_is_found(self):
+        self.assertEqual(2, len(self.found(self.REST + self.LAYERS + self.LAYERS)))
+
+    def test_a_change_that_cannot_be_made_is_found(self):
+        for wrong in (self.LAYERS.replace("  @ void g()\n", ""),  # twice
+                      self.LAYERS.replace("void g", "void h"), self.LAYERS.replace("- o.layers", "- o.layer("),
+                      self.LAYERS.replace("src/a.cpp", "src/b.cpp"), self.LAYERS.replace("+ 2", "+ o.layers")):
+            self.assertEqual(1, len(self.found(self.REST + wrong)), wrong)
+
+    def test_a_test_that_is_not_there_is_found(self):
+        self.assertEqual(1, len(self.found(self.REST + self.LAYERS.replace("s.t", "s.u"))))
+        self.assertEqual(1, len(self.found(self.REST.replace("test_x", "test_y") + self.LAYERS)))
+
+    def test_what_is_not_understood_is_found(self):
+        for wrong in ("paint_options\n", "  src/a.cpp\n", self.LAYERS + "  ? x\n", self.LAYERS + "  + 3\n"):
+            self.assertEqual(1, len(self.found(wrong)), wrong)
+
+
 class Docs(unittest.TestCase):
     PROGRAM = {"examples/a.cpp": "int main() {\n  f();\n    g();\n}\n"}
 

@@ -130,6 +130,12 @@ class Stop(unittest.TestCase):
         terminal.read_all()
         self.assertEqual((process.returncode, output), (130, b"2 two\n1 one\n"), terminal.output)
 
+    def test_the_plain_loop_is_one_thread(self):
+        process, terminal = self.start_and_wait_for_progress("--sequential", stdout=subprocess.DEVNULL)
+        self.assertEqual(len(os.listdir(f"/proc/{process.pid}/task")), 1)
+        process.send_signal(signal.SIGINT)
+        terminal.read_all()
+
     def test_second_interrupt_kills(self):
         """Nobody reads the result, so the program cannot end otherwise; where there may be none, it can."""
         for way in (way for way in WAYS if "1" not in way):

@@ -16,6 +16,7 @@
 #include <runnel/sync/mutex.hpp>
 #include <runnel/sync/semaphore.hpp>
 
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -70,6 +71,8 @@ class stage {
         in_place_(o.workers == 1 && !o.buffer),
         meters_(std::make_unique<cache_padded<stage_meter>[]>(o.workers ? o.workers : 1)) {
     if (o.workers == 0) throw_misuse("runnel::pipeline: a stage without workers would never begin: give 1 or more");
+    if (buffer_ > std::numeric_limits<std::size_t>::max() - workers_)
+      throw_misuse("runnel::pipeline: workers and buffer together are more results than can be counted");
   }
 
   /// It gets a fiber of its own, whatever the options said.

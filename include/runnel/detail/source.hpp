@@ -92,7 +92,7 @@ class range_source {
   std::optional<std::ranges::iterator_t<range>> at_;
 };
 
-/// From a function, which is not called again once it has said that this is the end.
+/// From a function, which is not called again once it has said that this is the end, or thrown.
 template <class F>
 class function_source {
  public:
@@ -102,6 +102,7 @@ class function_source {
   std::optional<value_type> next() {
     this_fiber::checkpoint();
     if (ended_) return std::nullopt;
+    ended_ = true;
     auto v = function_();
     ended_ = !v;
     return v;

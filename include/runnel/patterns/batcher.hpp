@@ -24,6 +24,7 @@
 #include <runnel/channel.hpp>
 #include <runnel/detail/task_core.hpp>
 #include <runnel/error.hpp>
+#include <runnel/patterns/reply.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/sync/mutex.hpp>
 #include <runnel/task_group.hpp>
@@ -103,16 +104,21 @@ class batcher {
   /// - threads: any
   RUNNEL_PARKS void add(T value) {
     const std::size_t bytes = options_.bytes_of ? options_.bytes_of(value) : 0;
-    send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, nullptr});
+    send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, {}});
   }
-  /// Waits until everything that was added before has been flushed, whole or not.
+  /// Waits until everything that was added before has been flushed, whole or not. Throws batcher_closed where the batcher
+  /// ends before that.
   /// - blocks: until then
   /// - cancel: throws canceled; the batch goes all the same
   /// - threads: any
   RUNNEL_PARKS void flush() {
-    auto reached = std::make_shared<event>();
-    send({std::nullopt, 0, never, reached});
-    reached->wait();
+    auto q = make_question<unit>();
+    send({std::nullopt, 0, never, std::move(q.reply)});
+    try {
+      q.answer.get();
+    } catch (const no_reply&) {
+      throw_why_closed();
+    }
     rethrow_failure();
   }
   /// Takes no more values, flushes the rest, waits for that. A second call waits as well.
@@ -138,7 +144,7 @@ class batcher {
     std::optional<T> value;
     std::size_t bytes;
     time_point due;
-    std::shared_ptr<event> reached;
+    std::optional<reply<unit>> reached;
   };
   struct callable {
     virtual ~callable() = default;
@@ -158,10 +164,13 @@ class batcher {
     try {
       queue_.send(std::move(e));
     } catch (const channel_closed&) {
-      why_is_known_.wait();
-      rethrow_failure();
-      throw batcher_closed();
+      throw_why_closed();
     }
+  }
+  [[noreturn]] void throw_why_closed() {
+    why_is_known_.wait();
+    rethrow_failure();
+    throw batcher_closed();
   }
   void rethrow_failure() {
     std::optional<batch_failed<T>> failure;
@@ -189,8 +198,8 @@ class batcher {
       ~release() {
         b.why_is_known_.set();
         b.queue_.close();
-        while (auto e = b.queue_.try_receive())
-          if (e.value->reached) e.value->reached->set();
+        while (b.queue_.try_receive()) {
+        }
         b.batch_.clear();
       }
     } at_end{*this};
@@ -203,7 +212,7 @@ class batcher {
         take(std::move(*r.value));
       } else {
         flush_batch();
-        r.value->reached->set();
+        (*r.value->reached)({});
       }
     }
     flush_batch();
@@ -242,12 +251,12 @@ class batcher {
   void fail(std::vector<T>&& batch) {
     if (options_.on_failure) return options_.on_failure(std::move(batch), std::current_exception());
     queue_.close();
-    std::vector<std::shared_ptr<event>> reached;
+    std::vector<reply<unit>> reached;  // end, and so are lost, when failure_ says why
     while (auto e = queue_.try_receive()) {
       if (e.value->value) {
         batch.push_back(std::move(*e.value->value));
       } else {
-        reached.push_back(std::move(e.value->reached));
+        reached.push_back(*std::move(e.value->reached));
       }
     }
     {
@@ -256,7 +265,6 @@ class batcher {
       failure_.emplace(std::move(failure));
     }
     why_is_known_.set();
-    for (auto& r : reached) r->set();
   }
 
   const batcher_options<T> options_;

@@ -319,16 +319,16 @@ class cache {
           flights_.run(key, [&]() -> V {
             return make(part_of(key), key, [&] { return loader_(key); }, std::chrono::nanoseconds(0));
           });
-        } catch (...) {
-          give_up_refresh(key);
+        } catch (...) {  // the stale one stays
         }
+        end_refresh(key);
       });
     } catch (...) {  // no memory for a fiber
-      give_up_refresh(key);
+      end_refresh(key);
     }
   }
-  /// The next who finds the value stale may try again.
-  void give_up_refresh(const K& key) {
+  /// The next who finds the value stale may try again: also where a new one could not be kept.
+  void end_refresh(const K& key) {
     part& p = part_of(key);
     const std::lock_guard hold(p.lock);
     if (content* c = p.entries.find(key)) c->refreshing = false;

@@ -104,7 +104,7 @@ class worker_pool {
   worker_pool(const worker_pool&) = delete;
   worker_pool& operator=(const worker_pool&) = delete;
   /// abort().
-  RUNNEL_JOINS ~worker_pool() { state_.abort(); }
+  RUNNEL_JOINS ~worker_pool() = default;
 
   /// A job with a handle. Throws pool_stopped.
   /// - blocks: while the queue is full
@@ -191,6 +191,7 @@ class worker_pool {
    public:
     state(std::unique_ptr<callable> f, const worker_pool_options& o)
         : worker_pool_core(o), queue(o.queue), results(brings ? o.results : 0), function_(std::move(f)) {}
+    ~state() { this->abort(); }  // workers use it, some also where there was no memory for all of them
 
     void send(entry e) {
       try {
