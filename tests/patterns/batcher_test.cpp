@@ -231,7 +231,7 @@ TEST_P(batchers, a_handler_that_throws_ends_it) {
 
 TEST_P(batchers, who_waits_in_flush_is_told_of_an_end_that_came_first) {
   in_runtime([this] {
-    for (const std::size_t size : {1, 100}) {  // the batch is under way when he comes, or goes because of him
+    for (const std::size_t size : {1u, 100u}) {  // the batch is under way when he comes, or goes because of him
       auto above = derive_cancel(context::current());
       event begun;
       auto b = [&] {
