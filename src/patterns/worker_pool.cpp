@@ -2,7 +2,8 @@
 //
 // Ends. Closing the queue refuses new jobs and releases who waits to submit; workers go on until it is empty (drain). Canceling
 // the group, too, interrupts the workers; what is still queued is then taken out and destroyed (stop_at_once), by whoever
-// stops, and by each worker that finds itself canceled: so when somebody cancels the context above, nobody is left waiting in submit.
+// stops, and by each worker that ends by an exception: so when somebody cancels the context above, or a worker finds no memory,
+// nobody is left waiting in submit or for a job.
 // Retiring. A worker receives under a context of its own besides; canceling it makes it leave before its next job, not in the
 // middle of one, and a canceled receive has taken nothing.
 // A job with a handle. queued -> running -> ended, or queued -> ended when it is canceled first or discarded; under the job's
@@ -113,8 +114,8 @@ void worker_pool_core::resize(std::size_t workers) {
     group_.go([this, retired_when = std::move(own.ctx)] {
       try {
         work(retired_when);
-      } catch (const canceled&) {
-        if (is_canceled()) stop_at_once();
+      } catch (...) {  // canceled, a failure that stops the pool, or no memory
+        stop_at_once();
         throw;
       }
     });
@@ -134,8 +135,7 @@ void worker_pool_core::job_failed(bool has_handle) {
     const std::lock_guard hold(lock_);
     collected_.push_back(std::current_exception());
   } else {
-    stop_at_once();
-    throw;  // the group cancels the other workers, and wait() rethrows it
+    throw;  // the worker stops the pool, the group cancels the other workers, and wait() rethrows it
   }
 }
 
