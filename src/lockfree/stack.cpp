@@ -23,9 +23,12 @@ using sanitizer::hb_release;
 
 void stack_core::push(stack_node& n) noexcept {
   hb_release(&n);
-  n.next = top_.load(shim::order::relaxed);  // relaxed: confirmed by the compare-exchange
-  // release: pairs with pop(), for the node; relaxed on failure: tried again
-  for (backoff race; !top_.compare_exchange(n.next, &n, shim::order::release, shim::order::relaxed);) race.lost();
+  stack_node* seen = top_.load(shim::order::relaxed);  // relaxed: confirmed by the compare-exchange
+  for (backoff race;; race.lost()) {
+    n.next = seen;
+    // release: pairs with pop(), for the node; relaxed on failure: tried again
+    if (top_.compare_exchange(seen, &n, shim::order::release, shim::order::relaxed)) return;
+  }
 }
 
 stack_node* stack_core::pop() {
