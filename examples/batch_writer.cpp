@@ -15,7 +15,6 @@
 
 namespace {
 using database = std::unique_ptr<sqlite3, decltype([](sqlite3* db) { sqlite3_close(db); })>;
-
 database open(const std::string& path) {
   sqlite3* opened = nullptr;
   const int status = sqlite3_open(path.c_str(), &opened);
@@ -74,6 +73,7 @@ int lost(std::size_t acknowledgements, void (*clients)(runnel::batcher<row>&, in
   const pid_t writer = fork();
   if (writer == 0)
     _exit(runnel::run([&] {
+      close(pipe[0]);  // so that it ends with its parent
       const database db = open(path / "db");
       execute(db, "CREATE TABLE rows(id INTEGER)");
       runnel::batcher<row> rows([&](std::vector<row>& batch) { insert(db, batch); }, {.size = 32, .on_failure = refuse});
