@@ -16,6 +16,7 @@
 #include <runnel/sched/operation.hpp>
 
 #include <algorithm>
+#include <exception>
 
 namespace runnel::inline RUNNEL_ABI {
 
@@ -174,6 +175,24 @@ class rate_limiter::head {
   bool acted_ = false;
 };
 
+namespace {
+
+/// When the contexts that may end the caller's wait will be canceled by time.
+time_point end_of_contexts(const context* extra) {
+  if (std::uncaught_exceptions() > 0) return never;  // it is shielded
+  const detail::context_node* const ambient = detail::ambient().cancel;
+  const time_point limit = ambient ? ambient->deadline() : never;
+  return extra ? std::min(limit, detail::node_of(*extra).deadline()) : limit;
+}
+
+/// As a time limit of the wait's own: none of the contexts is canceled yet.
+[[noreturn]] void throw_too_late() {
+  const derived_context own = derive_cancel(context::background());
+  throw deadline_exceeded(cancel_origin(detail::node_of(own.ctx)), nullptr);
+}
+
+}  // namespace
+
 bool rate_limiter::wait_until(time_point deadline, const context* ctx, std::uint64_t n) {
   choice_point(operation::acquire, this);
   detail::check_canceled(ctx ? &detail::node_of(*ctx) : nullptr);
@@ -185,7 +204,9 @@ bool rate_limiter::wait_until(time_point deadline, const context* ctx, std::uint
 
 bool rate_limiter::wait_in_turn(time_point deadline, const context* ctx, std::uint64_t n) {
   queued waiting(*this, n);
-  if (bucket_.when(instant_now(), waiting.all()) > instant_of(deadline)) return false;
+  const time_point act = time_of(bucket_.when(instant_now(), waiting.all()));
+  if (act > deadline) return false;
+  if (act > end_of_contexts(ctx)) throw_too_late();
   if (ctx) {
     turn_.acquire(*ctx);
   } else if (!turn_.try_acquire_until(deadline)) {
