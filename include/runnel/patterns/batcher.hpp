@@ -103,7 +103,7 @@ class batcher {
   /// - threads: any
   RUNNEL_PARKS void add(T value) {
     const std::size_t bytes = options_.bytes_of ? options_.bytes_of(value) : 0;
-    send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, nullptr});
+    send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, marker()});
   }
   /// Waits until everything that was added before has been flushed, whole or not.
   /// - blocks: until then
@@ -111,7 +111,7 @@ class batcher {
   /// - threads: any
   RUNNEL_PARKS void flush() {
     auto reached = std::make_shared<event>();
-    send({std::nullopt, 0, never, reached});
+    send({std::nullopt, 0, never, marker(reached)});
     reached->wait();
     rethrow_failure();
   }
@@ -133,12 +133,26 @@ class batcher {
   }
 
  private:
-  /// A value, or somebody who waits for all before it.
+  /// Somebody who waits for all before it; told when it ends, wherever that is.
+  class marker {
+   public:
+    marker() noexcept = default;
+    explicit marker(std::shared_ptr<event> reached) noexcept : reached_(std::move(reached)) {}
+    marker(marker&&) noexcept = default;
+    marker& operator=(marker&&) = delete;
+    ~marker() {
+      if (reached_) reached_->set();
+    }
+
+   private:
+    std::shared_ptr<event> reached_;
+  };
+  /// A value, or a marker.
   struct entry {
     std::optional<T> value;
     std::size_t bytes;
     time_point due;
-    std::shared_ptr<event> reached;
+    marker reached;
   };
   struct callable {
     virtual ~callable() = default;
@@ -188,9 +202,7 @@ class batcher {
       batcher& b;
       ~release() {
         b.why_is_known_.set();
-        b.queue_.close();
-        while (auto e = b.queue_.try_receive())
-          if (e.value->reached) e.value->reached->set();
+        detail::channel_discard(b.queue_.ref().peek());
         b.batch_.clear();
       }
     } at_end{*this};
@@ -203,7 +215,6 @@ class batcher {
         take(std::move(*r.value));
       } else {
         flush_batch();
-        r.value->reached->set();
       }
     }
     flush_batch();
@@ -242,7 +253,7 @@ class batcher {
   void fail(std::vector<T>&& batch) {
     if (options_.on_failure) return options_.on_failure(std::move(batch), std::current_exception());
     queue_.close();
-    std::vector<std::shared_ptr<event>> reached;
+    std::vector<marker> reached;  // told when it is known why
     while (auto e = queue_.try_receive()) {
       if (e.value->value) {
         batch.push_back(std::move(*e.value->value));
@@ -256,7 +267,6 @@ class batcher {
       failure_.emplace(std::move(failure));
     }
     why_is_known_.set();
-    for (auto& r : reached) r->set();
   }
 
   const batcher_options<T> options_;
