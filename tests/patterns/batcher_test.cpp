@@ -236,7 +236,7 @@ TEST_P(batchers, whoever_waits_in_flush_goes_on_however_the_batch_ends) {
                                                             throw std::out_of_range("handler");
                                                           }});
       b.add(1);
-      b.flush();
+      EXPECT_THROW(b.flush(), batcher_closed);
       EXPECT_THROW(b.close(), std::out_of_range);
     }
     auto above = derive_cancel(context::current());
@@ -245,9 +245,9 @@ TEST_P(batchers, whoever_waits_in_flush_goes_on_however_the_batch_ends) {
       return std::make_unique<batcher<int>>([](std::vector<int>&) { sleep_for(1h); });
     }();
     b->add(1);
-    auto first = start([&] { b->flush(); });
+    auto first = start([&] { EXPECT_THROW(b->flush(), batcher_closed); });
     until_waiting(2);  // it, and the batcher in its function
-    auto second = start([&] { b->flush(); });
+    auto second = start([&] { EXPECT_THROW(b->flush(), batcher_closed); });
     until_waiting(3);
     above.cancel();
     first.join();

@@ -158,7 +158,8 @@ TEST_P(element_failures, in_a_worker_pool) {
     int sum = 0, posted = 0;
     for (int i = 1; i <= 3; ++i) posted += tried(met, [&] { pool.post(fickle(i)); });
     tried(met, [&] { pool.drain(); });
-    for (bool more = true; more;)
+    bool more = true;
+    while (more)
       tried(met, [&] {
         const auto r = pool.results().receive();
         more = r.has_value();

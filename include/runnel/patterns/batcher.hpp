@@ -105,15 +105,17 @@ class batcher {
     const std::size_t bytes = options_.bytes_of ? options_.bytes_of(value) : 0;
     send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, marker()});
   }
-  /// Waits until everything that was added before has been flushed, whole or not.
+  /// Waits until everything that was added before has been flushed, whole or not. Throws batcher_closed when the batcher has
+  /// ended without.
   /// - blocks: until then
   /// - cancel: throws canceled; the batch goes all the same
   /// - threads: any
   RUNNEL_PARKS void flush() {
-    auto reached = std::make_shared<event>();
-    send({std::nullopt, 0, never, marker(reached)});
-    reached->wait();
+    const auto waits = std::make_shared<flush_waiter>();
+    send({std::nullopt, 0, never, marker(waits)});
+    waits->over.wait();
     rethrow_failure();
+    if (!waits->flushed) throw batcher_closed();
   }
   /// Takes no more values, flushes the rest, waits for that. A second call waits as well.
   /// - blocks: until all is flushed
@@ -133,19 +135,24 @@ class batcher {
   }
 
  private:
-  /// Somebody who waits for all before it; told when it ends, wherever that is.
+  struct flush_waiter {
+    event over;
+    bool flushed = false;  ///< before `over`
+  };
+  /// Stands behind what somebody waits for, who is told when it ends, wherever that is.
   class marker {
    public:
     marker() noexcept = default;
-    explicit marker(std::shared_ptr<event> reached) noexcept : reached_(std::move(reached)) {}
+    explicit marker(std::shared_ptr<flush_waiter> w) noexcept : waiter_(std::move(w)) {}
     marker(marker&&) noexcept = default;
     marker& operator=(marker&&) = delete;
     ~marker() {
-      if (reached_) reached_->set();
+      if (waiter_) waiter_->over.set();
     }
+    void flushed() noexcept { waiter_->flushed = true; }
 
    private:
-    std::shared_ptr<event> reached_;
+    std::shared_ptr<flush_waiter> waiter_;
   };
   /// A value, or a marker.
   struct entry {
@@ -215,6 +222,7 @@ class batcher {
         take(std::move(*r.value));
       } else {
         flush_batch();
+        r.value->reached.flushed();
       }
     }
     flush_batch();

@@ -98,8 +98,8 @@ class worker_pool {
   /// Starts the workers; each job is f(input).
   template <class F>
     requires std::is_invocable_r_v<Out, std::decay_t<F>&, In>
-  explicit worker_pool(F&& f, worker_pool_options options = {}) : state_(erase(std::forward<F>(f)), options) {
-    state_.resize(options.workers);
+  explicit worker_pool(F&& f, worker_pool_options options = {}) : worker_pool(erase(std::forward<F>(f)), options) {
+    state_.resize(options.workers);  // should one not start, the destructor ends those that did
   }
   worker_pool(const worker_pool&) = delete;
   worker_pool& operator=(const worker_pool&) = delete;
@@ -198,6 +198,8 @@ class worker_pool {
     virtual ~callable() = default;
     virtual Out call(In&& input) = 0;
   };
+  /// Without workers.
+  worker_pool(std::unique_ptr<callable> f, const worker_pool_options& options) : state_(std::move(f), options) {}
   template <class F>
   static std::unique_ptr<callable> erase(F&& f) {
     struct holder final : callable {
