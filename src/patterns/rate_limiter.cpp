@@ -177,15 +177,12 @@ class rate_limiter::head {
 
 namespace {
 
-/// When the contexts that may end the caller's wait will be canceled by time.
-time_point end_of_contexts(const context* extra) {
-  if (std::uncaught_exceptions() > 0) return never;  // it is shielded
-  const detail::context_node* const ambient = detail::ambient().cancel;
-  const time_point limit = ambient ? ambient->deadline() : never;
-  return extra ? std::min(limit, detail::node_of(*extra).deadline()) : limit;
+/// Whether a context that was given with the wait will be canceled before `act`.
+bool ends_before(time_point act, const context* ctx) {
+  return ctx && act > detail::node_of(*ctx).deadline() && std::uncaught_exceptions() == 0;  // else it is shielded
 }
 
-/// As a time limit of the wait's own: none of the contexts is canceled yet.
+/// As a time limit of the wait's own: the context is not canceled yet.
 [[noreturn]] void throw_too_late() {
   const derived_context own = derive_cancel(context::background());
   throw deadline_exceeded(cancel_origin(detail::node_of(own.ctx)), nullptr);
@@ -206,7 +203,7 @@ bool rate_limiter::wait_in_turn(time_point deadline, const context* ctx, std::ui
   queued waiting(*this, n);
   const time_point act = time_of(bucket_.when(instant_now(), waiting.all()));
   if (act > deadline) return false;
-  if (act > end_of_contexts(ctx)) throw_too_late();
+  if (ends_before(act, ctx)) throw_too_late();
   if (ctx) {
     turn_.acquire(*ctx);
   } else if (!turn_.try_acquire_until(deadline)) {

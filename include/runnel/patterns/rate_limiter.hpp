@@ -11,7 +11,7 @@
 // Who stops waiting has taken nothing. Orders nothing.
 // Blocking and cancellation: only the wait forms block.
 // Errors: misuse for limits that make no sense, and for waiting for more than the burst, which never comes;
-// deadline_exceeded at once for a wait whose tokens would come after the deadline of its context.
+// deadline_exceeded at once for a wait whose tokens would come after the deadline of the context that it was given.
 // Cost: allow() reads the clock, and what it allows is one compare-exchange; a refusal writes nothing.
 // Source: Go's golang.org/x/time/rate; the generic cell rate algorithm, ITU-T I.371.
 #pragma once
@@ -108,15 +108,15 @@ class rate_limiter {
   reservation reserve_within(duration longest_wait, std::uint64_t n = 1) noexcept;
   reservation reserve_within_at(time_point now, duration longest_wait, std::uint64_t n = 1) noexcept;
 
-  /// Takes n tokens. A change of the limits counts at once. Throws deadline_exceeded at once, and takes none, when they would
-  /// come after the deadline of the ambient context, or of ctx.
+  /// Takes n tokens. A change of the limits counts at once.
   /// - blocks: until they are there and everybody who came before has got theirs
   /// - cancel: throws canceled and takes none
   /// - threads: any
   RUNNEL_PARKS void wait(std::uint64_t n = 1) { static_cast<void>(wait_until(never, nullptr, n)); }
-  /// The same, observing ctx and the ambient context.
+  /// The same, observing ctx and the ambient context. Throws deadline_exceeded at once when the tokens would come after the
+  /// deadline of ctx.
   RUNNEL_PARKS void wait(const context& ctx, std::uint64_t n = 1) { static_cast<void>(wait_until(never, &ctx, n)); }
-  /// False when the tokens would come after the limit, at once where that is known; then none was taken. Else as wait().
+  /// False when the tokens would come after the limit, at once where that is known; then none was taken.
   /// - blocks: at most for the limit
   /// - cancel: throws canceled and takes none
   /// - threads: any
