@@ -54,7 +54,8 @@ token_bucket::scale token_bucket::scale_of(limits l, instant now, std::uint32_t 
   const double interval = comes ? second / l.rate : second;
   const double fill = interval * static_cast<double>(l.burst);
   if (!(fill <= longest_fill))
-    throw_misuse(comes ? "runnel::rate_limiter: a burst that takes over 70 years to come: rate::none() gives one that never comes"
+    throw_misuse(comes ? "runnel::rate_limiter: a burst that takes over 70 years to come: rate::none() gives one that never "
+                         "comes"
                        : "runnel::rate_limiter: a burst of more than 2^31 tokens without a rate");
   return {interval, l.burst, rounded(fill), comes ? moves : now, number};
 }

@@ -49,7 +49,8 @@ bool semaphore::has_room(std::uint64_t free, std::uint64_t more) const noexcept 
   return more <= static_cast<std::uint64_t>(maximum_) - free;
 }
 
-semaphore::semaphore(std::ptrdiff_t permits, std::ptrdiff_t maximum) : maximum_(maximum), word_(checked(permits) * one) {
+semaphore::semaphore(std::ptrdiff_t permits, std::ptrdiff_t maximum)
+    : maximum_(maximum), word_(checked(permits) * one) {
   if (maximum > max()) detail::throw_misuse("runnel::semaphore: a maximum above semaphore::max()");
 }
 

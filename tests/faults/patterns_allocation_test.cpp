@@ -154,7 +154,8 @@ TEST_F(patterns_allocation, a_batcher_flushes_or_says_why_not) {
   in_runtime({.workers = 1}, [] {
     fail_each(4, [] {
       std::size_t flushed = 0;
-      batcher<std::string> b([&](std::vector<std::string>& batch) { flushed += batch.size(); }, {.size = 2, .age = 1ms});
+      const auto flush = [&](std::vector<std::string>& batch) { flushed += batch.size(); };
+      batcher<std::string> b(flush, {.size = 2, .age = 1ms});
       for (int i = 0; i < 3; ++i) b.add(std::string(100, 'x'));
       b.flush();
       EXPECT_EQ(flushed, 3u);
@@ -190,8 +191,9 @@ TEST_F(patterns_allocation, streams_and_pipelines_bring_everything_or_fail) {
     });
     fail_each(4, [&] {
       std::size_t n = 0;
-      for (const auto& b : from(numbers()) | map([](int v) { return std::string(50, static_cast<char>(v)); }, {.workers = 2}) |
-                               filter([](const std::string&) { return true; }) | batch(2, 1h))
+      const auto text = [](int v) { return std::string(50, static_cast<char>(v)); };
+      const auto any = [](const std::string&) { return true; };
+      for (const auto& b : from(numbers()) | map(text, {.workers = 2}) | filter(any) | batch(2, 1h))
         n += b.size();
       EXPECT_EQ(n, 3u);
     });
@@ -208,7 +210,8 @@ TEST_F(patterns_allocation, what_is_made_once_for_all_is_made_by_the_next) {
       EXPECT_EQ(other.get(), make());
       flights.forget("key");
     });
-    cache<std::string, std::string> kept({.capacity = 2, .ttl = 1h}, [](const std::string& key) { return key + std::string(100, 'x'); });
+    const auto load = [](const std::string& key) { return key + std::string(100, 'x'); };
+    cache<std::string, std::string> kept({.capacity = 2, .ttl = 1h}, load);
     int n = 0;
     fail_each(1, [&] {
       const std::string key = std::to_string(n++ % 3);
@@ -229,7 +232,8 @@ TEST_F(patterns_allocation, fork_join_ends_what_it_has_begun) {
   in_runtime({.workers = 2}, [] {
     fail_each(2, [] {
       const std::vector<int> in(8, 1);
-      const auto texts = parallel_transform(in, [](int v) { return yield(), std::string(50, static_cast<char>(v)); }, {.grain = 1});
+      const auto text = [](int v) { return yield(), std::string(50, static_cast<char>(v)); };
+      const auto texts = parallel_transform(in, text, {.grain = 1});
       EXPECT_EQ(parallel_reduce(texts, std::size_t{0}, std::plus<>(), &std::string::size, {.grain = 1}), 400u);
     });
   });

@@ -1,5 +1,5 @@
-// What was made under a context is canceled at every instant of its work, while others, whom nobody cancels, wait for it:
-// whatever they wait for ends, in virtual time and without a deadlock.
+// What was made under a context is canceled at every instant of its work, while others, whom nobody cancels, wait for
+// it: whatever they wait for ends, in virtual time and without a deadlock.
 #include "support/fixture.hpp"
 
 #include <runnel/patterns/actor.hpp>

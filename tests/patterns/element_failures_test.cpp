@@ -1,4 +1,5 @@
-// Elements whose copies, moves and comparisons throw: whichever of them it is, somebody is told, nobody hangs, nothing leaks.
+// Elements whose copies, moves and comparisons throw: whichever of them it is, somebody is told, nobody hangs, nothing
+// leaks.
 #include "support/fixture.hpp"
 
 #include <runnel/patterns/actor.hpp>
@@ -188,8 +189,10 @@ struct question {
 TEST_P(element_failures, in_an_actor) {
   at_every_step([](auto& met) {
     actor<question> adds([] { return [sum = 0](question q) mutable { q.answer(fickle(sum += q.by.value)); }; });
-    for (int i = 1; i <= 3; ++i)
-      tried(met, [&] { EXPECT_GE(adds.ask<fickle>([&](reply<fickle> r) { return question{fickle(i), std::move(r)}; }).value, 1); });
+    for (int i = 1; i <= 3; ++i) {
+      const auto make = [i](reply<fickle> r) { return question{fickle(i), std::move(r)}; };
+      tried(met, [&] { EXPECT_GE(adds.ask<fickle>(make).value, 1); });
+    }
     adds.stop();
     tried(met, [&] { adds.join(); });
   });

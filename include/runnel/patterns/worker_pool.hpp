@@ -14,7 +14,8 @@
 // Blocking and cancellation: the workers run under the context that was ambient when the pool was made, not under their
 // submitter's. submit and post wait while the queue is full, posted results while nobody reads them.
 // Errors: pool_stopped after its end has begun; misuse for no workers. For failures see job_failure.
-// Cost: a message of a channel a job, and an allocation where moving an input may throw; one with a handle also an allocation and a few short locks.
+// Cost: a message of a channel a job, and an allocation where moving an input may throw; one with a handle also an
+// allocation and a few short locks.
 // Source: Go's worker pools; Java's ThreadPoolExecutor for the ends.
 #pragma once
 
