@@ -229,6 +229,33 @@ TEST_P(batchers, a_handler_that_throws_ends_it) {
   });
 }
 
+TEST_P(batchers, whoever_waits_in_flush_goes_on_however_the_batch_ends) {
+  in_runtime([this] {
+    {
+      batcher<int> b([](std::vector<int>&) { throw 1; }, {.on_failure = [](std::vector<int>&&, std::exception_ptr) {
+                                                            throw std::out_of_range("handler");
+                                                          }});
+      b.add(1);
+      EXPECT_THROW(b.flush(), batcher_closed);
+      EXPECT_THROW(b.close(), std::out_of_range);
+    }
+    auto above = derive_cancel(context::current());
+    auto b = [&] {
+      const context_scope scope(above.ctx);
+      return std::make_unique<batcher<int>>([](std::vector<int>&) { sleep_for(1h); });
+    }();
+    b->add(1);
+    auto first = start([&] { EXPECT_THROW(b->flush(), batcher_closed); });
+    until_waiting(2);  // it, and the batcher in its function
+    auto second = start([&] { EXPECT_THROW(b->flush(), batcher_closed); });
+    until_waiting(3);
+    above.cancel();
+    first.join();
+    second.join();
+    EXPECT_THROW(b->close(), canceled);
+  });
+}
+
 TEST_P(batchers, an_exception_or_a_cancellation_destroys_what_was_not_flushed) {
   in_runtime([] {
     const auto token = std::make_shared<int>(0);

@@ -104,17 +104,19 @@ class batcher {
   /// - threads: any
   RUNNEL_PARKS void add(T value) {
     const std::size_t bytes = options_.bytes_of ? options_.bytes_of(value) : 0;
-    send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, nullptr});
+    send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, marker()});
   }
-  /// Waits until everything that was added before has been flushed, whole or not.
+  /// Waits until everything that was added before has been flushed, whole or not. Throws batcher_closed when the batcher has
+  /// ended without.
   /// - blocks: until then
   /// - cancel: throws canceled; the batch goes all the same
   /// - threads: any
   RUNNEL_PARKS void flush() {
-    auto reached = std::make_shared<event>();
-    send({std::nullopt, 0, never, reached});
-    reached->wait();
+    const auto waits = std::make_shared<flush_waiter>();
+    send({std::nullopt, 0, never, marker(waits)});
+    waits->over.wait();
     rethrow_failure();
+    if (!waits->flushed) throw batcher_closed();
   }
   /// Takes no more values, flushes the rest, waits for that. A second call waits as well.
   /// - blocks: until all is flushed
@@ -134,12 +136,31 @@ class batcher {
   }
 
  private:
-  /// A value, or somebody who waits for all before it.
+  struct flush_waiter {
+    event over;
+    bool flushed = false;  ///< before `over`
+  };
+  /// Stands behind what somebody waits for, who is told when it ends, wherever that is.
+  class marker {
+   public:
+    marker() noexcept = default;
+    explicit marker(std::shared_ptr<flush_waiter> w) noexcept : waiter_(std::move(w)) {}
+    marker(marker&&) noexcept = default;
+    marker& operator=(marker&&) = delete;
+    ~marker() {
+      if (waiter_) waiter_->over.set();
+    }
+    void flushed() noexcept { waiter_->flushed = true; }
+
+   private:
+    std::shared_ptr<flush_waiter> waiter_;
+  };
+  /// A value, or a marker.
   struct entry {
     std::optional<T> value;
     std::size_t bytes;
     time_point due;
-    std::shared_ptr<event> reached;
+    marker reached;
   };
   struct callable {
     virtual ~callable() = default;
@@ -189,9 +210,7 @@ class batcher {
       batcher& b;
       ~release() {
         b.why_is_known_.set();
-        b.queue_.close();
-        while (auto e = b.queue_.try_receive())
-          if (e.value->reached) e.value->reached->set();
+        detail::channel_discard(b.queue_.ref().peek());
         b.batch_.clear();
       }
     } at_end{*this};
@@ -204,7 +223,7 @@ class batcher {
         take(std::move(*r.value));
       } else {
         flush_batch();
-        r.value->reached->set();
+        r.value->reached.flushed();
       }
     }
     flush_batch();
@@ -243,7 +262,7 @@ class batcher {
   void fail(std::vector<T>&& batch) {
     if (options_.on_failure) return options_.on_failure(std::move(batch), std::current_exception());
     queue_.close();
-    std::vector<std::shared_ptr<event>> reached;
+    std::vector<marker> reached;  // told when it is known why
     while (auto e = queue_.try_receive()) {
       if (e.value->value) {
         batch.push_back(std::move(*e.value->value));
@@ -257,7 +276,6 @@ class batcher {
       failure_.emplace(std::move(failure));
     }
     why_is_known_.set();
-    for (auto& r : reached) r->set();
   }
 
   const batcher_options<T> options_;
