@@ -1,14 +1,12 @@
-// Actors: a state with a mailbox, questions, and supervision.
+// Actors: a state with a mailbox, and questions. Supervision has an example of its own.
 #include <runnel/patterns/actor.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/sync/event.hpp>
 
 #include <cstdio>
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <variant>
-using namespace std::chrono_literals;
 
 namespace {
 struct arrived {
@@ -45,32 +43,6 @@ void asking() {
   warehouse.join();
 }
 
-/// Loses its connection at each third line; a fresh state has a fresh connection.
-class uploader {
- public:
-  explicit uploader(int connection) : connection_(connection) {}
-  void operator()(const std::string& line) {
-    if (++lines_ == 3) throw std::runtime_error("connection lost");
-    std::printf("connection %d: %s\n", connection_, line.c_str());
-  }
-
- private:
-  int connection_, lines_ = 0;
-};
-
-void supervised() {
-  int connections = 0;
-  runnel::actor<std::string> log({.on_failure = runnel::supervision::restart, .max_restarts = 1, .restart_period = 1h},
-                                 [&] { return uploader(++connections); });
-  for (const char* line : {"a", "b", "lost with the connection", "c", "d", "the second loss within an hour"}) log.tell(line);
-  log.stop();
-  try {
-    log.join();
-  } catch (const std::runtime_error& e) {
-    std::printf("ended: %s, restarts: %d\n", e.what(), static_cast<int>(log.counters().restarts));
-  }
-}
-
 /// A display wants the newest figure, not each one.
 void newest_only() {
   runnel::event drawing, drawn;
@@ -93,7 +65,6 @@ void newest_only() {
 int main() {
   return runnel::run([] {
     asking();
-    supervised();
     newest_only();
   });
 }

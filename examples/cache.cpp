@@ -14,7 +14,6 @@
 using namespace std::chrono_literals;
 
 namespace {
-
 /// A page takes a second to render, on however many fibers.
 class renderer {
  public:
@@ -88,7 +87,6 @@ void stale_while_it_renders() {
   runnel::sleep_for(2s);
   timed("then");
 }
-
 }  // namespace
 
 int main() {

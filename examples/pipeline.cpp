@@ -1,4 +1,4 @@
-// A pipeline: bounded, in order, with several workers, tried again, paced, and ended by whoever leaves. And the naive one.
+// A pipeline: bounded, in order, with several workers, tried again, paced, ended by who leaves. And the naive one.
 #include <runnel/patterns/generate.hpp>
 #include <runnel/patterns/merge.hpp>
 #include <runnel/patterns/pipeline.hpp>
@@ -15,7 +15,6 @@
 using namespace std::chrono_literals;
 
 namespace {
-
 struct page { int id; std::string text; };
 
 /// A server: every third answer takes long, every fourth comes only at the second try.
@@ -30,8 +29,8 @@ page fetch_with_retry(int id) {
   return runnel::retry(policy, [id](std::size_t attempt) { return fetch(id, attempt); });
 }
 
+/// Bounded, in order, tried again, paced; ended by who leaves, and by whoever cancels the caller.
 void crawl() {
-  const auto start = runnel::steady_clock::now();
   auto pages = runnel::from([id = 0]() mutable { return std::optional(id++); })
              | runnel::throttle(200, 1s)                                             // at most 200 requests a second
              | runnel::map(fetch_with_retry, {.workers = 8, .buffer = 16, .name = "fetch"})  // in order all the same
@@ -41,7 +40,17 @@ void crawl() {
     std::printf("%s to %s\n", batch.front().text.c_str(), batch.back().text.c_str());
     if (batch.back().id >= 10) break;
   }
+}
+
+void crawl_twice() {
+  const auto start = runnel::steady_clock::now();
+  crawl();
   std::printf("%s\n", runnel::steady_clock::now() - start < 500ms ? "side by side" : "one by one");
+  try {
+    runnel::with_timeout(20ms, crawl);
+  } catch (const runnel::deadline_exceeded&) {
+    std::printf("cut off, and nothing of it is left\n");  // else the bubble would say so
+  }
 }
 
 void failing() {
@@ -70,18 +79,14 @@ void streams() {
 /// The generator of every tutorial: when the reader stops, who sends waits for ever.
 void naive() {
   runnel::channel<int> numbers;
-  runnel::go_detached([numbers] {
-    for (int i = 0;; ++i) numbers.send(i);
-  });
-  for (int v : numbers)
-    if (v == 3) break;
+  runnel::go_detached([numbers] { for (int i = 0;; ++i) numbers.send(i); });
+  while (numbers.receive() != 3) continue;
 }
-
 }  // namespace
 
 int main() {
   return runnel::run([] {
-    runnel::bubble(crawl);  // in virtual time: the server of this example only sleeps
+    runnel::bubble(crawl_twice);  // in virtual time: the server of this example only sleeps
     failing();
     streams();
     try {

@@ -1,7 +1,10 @@
-// The sieve of fibers: each prime is a stage that lets through what it does not divide. Stages appear as primes are found.
+// The sieve of fibers: each prime is a stage that lets through what it does not divide. Stages appear as primes are
+// found. And the naive one, which leaves them all behind.
 #include <runnel/runnel.hpp>
+#include <runnel/testing/bubble.hpp>
 
 #include <cstdio>
+#include <string>
 #include <utility>
 
 namespace {
@@ -42,8 +45,39 @@ void print_primes(int count) {
   });
 }
 
+/// The sieve of every tutorial: nobody ends the stages.
+void naive() {
+  runnel::channel<int> in;
+  runnel::go_detached([in] {
+    for (int i = 2;; ++i) in.send(i);
+  });
+  for (int i = 0; i < 50; ++i) {
+    const int prime = *in.receive();
+    const runnel::channel<int> out;
+    runnel::go_detached([in, out, prime] {
+      for (int v : in)
+        if (v % prime != 0) out.send(v);
+    });
+    in = out;
+  }
+}
+
+/// How many fibers the report says were left behind, sending.
+int left_sending(const std::string& report) {
+  int fibers = 0;
+  for (std::size_t at = 0; (at = report.find("parked in channel send", at)) != std::string::npos; ++at) ++fibers;
+  return fibers;
+}
+
 }  // namespace
 
 int main() {
-  return runnel::run([] { print_primes(50); });
+  return runnel::run([] {
+    print_primes(50);
+    try {
+      runnel::bubble(naive);
+    } catch (const runnel::bubble_error& e) {
+      std::printf("naive: %d fibers were left in channel send\n", left_sending(e.what()));
+    }
+  });
 }

@@ -208,11 +208,16 @@ void channel_core::drop_receiver() noexcept {
   hb_release(&counted_receivers);
   if (!last_of(counted_receivers)) return;  // as above
   hb_acquire(&counted_receivers);
+  discard();
+}
+
+std::size_t channel_core::discard() noexcept {
   close();
-  if (buffer_.size() == 0) return;  // closed: nothing comes any more
+  if (buffer_.size() == 0) return 0;  // closed: nothing comes any more
   lock.lock();
   const element_queue left(buffer_);
   lock.unlock();  // before `left` is destroyed: a destructor may use other handles
+  return left.size();
 }
 
 bool channel_core::is_closed() noexcept {
@@ -463,6 +468,10 @@ std::size_t channel_capacity(channel_core* c) noexcept { return c->capacity(); }
 bool channel_is_closed(channel_core* c) noexcept {
   choice_point(operation::look, c);
   return c->is_closed();
+}
+std::size_t channel_discard(channel_core* c) noexcept {
+  choice_point(operation::close, c);
+  return c->discard();
 }
 void channel_add_sender(channel_core* c) noexcept {
   c->counted_senders.fetch_add(1, shim::order::relaxed);  // relaxed: the caller has a counted one, or is the first

@@ -81,6 +81,8 @@ class channel_core : public sched::wait_object {
   bool close() noexcept;
   void drop_sender() noexcept;
   void drop_receiver() noexcept;
+  /// Closes it and destroys what is buffered, where it stands; how many.
+  std::size_t discard() noexcept;
 
   // Without the lock. True only if a non-blocking receive, or send, would have done nothing at one instant during the call.
   bool seems_empty() const noexcept;

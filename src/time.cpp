@@ -39,8 +39,8 @@ struct timer_source : sched::timer_node {
     }
     if (s.period > std::chrono::nanoseconds::zero()) {
       const auto missed = (now - s.deadline) / s.period;
-      s.deadline += s.period * (missed + 1);
-      s.again = true;
+      s.deadline = duration(s.period).after(s.deadline + s.period * missed);
+      s.again = s.deadline != never;
     }
     return nullptr;
   }

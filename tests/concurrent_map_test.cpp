@@ -4,7 +4,9 @@
 #include <runnel/sync/concurrent_map.hpp>
 
 #include <atomic>
+#include <map>
 #include <memory>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -37,6 +39,111 @@ TEST_P(concurrent_map_laws, each_operation_does_what_it_says) {
     EXPECT_TRUE(m.erase(1));
     EXPECT_FALSE(m.erase(1));
     EXPECT_TRUE(m.empty());
+  });
+}
+
+TEST_P(concurrent_map_laws, it_is_emptied_while_others_use_it) {
+  in_runtime([] {
+    concurrent_map<int, std::shared_ptr<int>> m;
+    m.clear();
+    std::atomic<bool> over{false};
+    std::vector<party> writers;
+    for (int n = 0; n < 2; ++n) {
+      writers.push_back(start([&, n] {
+        for (int i = 0; !over; ++i) {
+          m.insert_or_assign(2 * (i % 200) + n, std::make_shared<int>(i));
+          if (i % 32 == 0) yield();
+        }
+      }));
+    }
+    for (std::size_t round = scaled(200); round-- > 0;) {
+      const auto mine = std::make_shared<int>(-1);
+      for (int k = 1000; k < 1020; ++k) m.insert(k, mine);
+      m.for_each([&](int, const std::shared_ptr<int>& v) {
+        EXPECT_TRUE(v);
+        m.clear();
+      });
+      m.clear();
+      ASSERT_EQ(mine.use_count(), 1) << "what was there before is gone, and destroyed";
+      yield();
+    }
+    over = true;
+    for (party& p : writers) p.join();
+    m.clear();
+    EXPECT_TRUE(m.empty());
+    EXPECT_TRUE(m.insert(1, nullptr));
+    EXPECT_EQ(m.size(), 1u);
+  });
+}
+
+TEST_P(concurrent_map_laws, what_is_compared_is_what_is_erased) {
+  in_runtime([] {
+    concurrent_map<std::string, int> m;
+    EXPECT_FALSE(m.erase_if("a", [](int) { return ADD_FAILURE(), true; }));
+    m.insert("a", 1);
+    EXPECT_FALSE(m.erase_if("a", [](int v) { return v == 2; }));
+    EXPECT_THROW(m.erase_if("a", [](int) -> bool { throw std::runtime_error("no"); }), std::runtime_error);
+    EXPECT_EQ(m.find("a"), 1);
+    EXPECT_TRUE(m.erase_if("a", [](int v) { return v == 1; }));
+    EXPECT_TRUE(m.empty());
+    std::atomic<int> made{0}, erased{0};
+    std::vector<party> parties;
+    for (int n = 0; n < 4; ++n) {
+      parties.push_back(start([&] {
+        for (std::size_t i = scaled(1000); i-- > 0;) {
+          made += m.insert("b", 1);
+          m.visit("b", [](int& v) { v = 3 - v; });
+          erased += m.erase_if("b", [](int v) { return v == 2; });
+          if (i % 16 == 0) yield();
+        }
+      }));
+    }
+    for (party& p : parties) p.join();
+    EXPECT_EQ(made - erased, m.contains("b") ? 1 : 0);
+  });
+}
+
+TEST_P(concurrent_map_laws, it_does_as_the_obvious_one_does) {
+  in_runtime([] {
+    std::mt19937_64 random(seed());
+    const auto draw = [&](int n) { return std::uniform_int_distribution<int>(0, n - 1)(random); };
+    concurrent_map<int, int> m;
+    std::map<int, int> obvious;
+    for (std::size_t i = scaled(20'000); i-- > 0;) {
+      const int k = draw(12), v = draw(3);
+      const auto at = obvious.find(k);
+      const bool there = at != obvious.end();
+      switch (draw(10)) {
+        case 0: ASSERT_EQ(m.insert(k, v), obvious.emplace(k, v).second); break;
+        case 1: ASSERT_EQ(m.insert_or_assign(k, v), obvious.insert_or_assign(k, v).second); break;
+        case 2: ASSERT_EQ(m.erase(k), obvious.erase(k) != 0); break;
+        case 3:
+          ASSERT_EQ(m.take(k), there ? std::optional(at->second) : std::nullopt);
+          obvious.erase(k);
+          break;
+        case 4: {
+          const bool goes = there && at->second == v;
+          ASSERT_EQ(m.erase_if(k, [v](int old) { return old == v; }), goes);
+          if (goes) obvious.erase(at);
+          break;
+        }
+        case 5:
+          ASSERT_EQ(m.visit(k, [v](int& old) { old = v; }), there);
+          if (there) at->second = v;
+          break;
+        case 6: ASSERT_EQ(m.get_or_create(k, [v] { return v; }), obvious.emplace(k, v).first->second); break;
+        case 7: ASSERT_EQ(m.find(k), there ? std::optional(at->second) : std::nullopt); break;
+        case 8: ASSERT_EQ(m.contains(k), there); break;
+        default:
+          if (draw(50) != 0) break;
+          m.clear();
+          obvious.clear();
+      }
+      ASSERT_EQ(m.size(), obvious.size());
+    }
+    std::map<int, int> seen;
+    m.for_each([&](int k, int v) { EXPECT_TRUE(seen.emplace(k, v).second); });
+    EXPECT_EQ(seen, obvious);
   });
 }
 

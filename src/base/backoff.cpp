@@ -5,10 +5,21 @@
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
+namespace {
+void pause(int times) noexcept {
+  for (; times > 0; --times) shim::spin_pause();
+}
+}  // namespace
+
+void backoff::lost() noexcept {
+  pause(1 << lost_);
+  if (lost_ < sizes::lost_rounds) ++lost_;
+}
+
 void backoff::wait(const shim::atomic<std::uint64_t>& word, std::uint64_t seen) noexcept {
-  const int round = round_++;
+  const int round = waited_++;
   if (round < sizes::peer_spin_rounds) {
-    for (int i = 0; i < 1 << round; ++i) shim::spin_pause();
+    pause(sizes::peer_pauses << round);
   } else {
     give_way(word, seen, round - sizes::peer_spin_rounds);
   }

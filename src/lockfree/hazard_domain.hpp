@@ -66,25 +66,28 @@ class retired_list {
   std::size_t size_ = 0;
 };
 
-/// Memory of an object that has ended.
-struct free_node {
-  free_node* next;
+/// What a thread has retired: nodes by their class, which need no deleter, and objects.
+struct retired_things {
+  static constexpr std::size_t step = 16, node_classes = (largest_hazard_node + step - 1) / step;
+
+  retired_list nodes[node_classes];
+  retired_list objects;
+  std::size_t size = 0;  ///< of all; whoever moves whole lists counts again
+
+  void count() noexcept {
+    size = objects.size();
+    for (const retired_list& n : nodes) size += n.size();
+  }
 };
 
 /// What a thread has at hand.
 struct hazard_cache {
-  static constexpr std::size_t step = 16, node_classes = (largest_hazard_node + step - 1) / step;
-  struct nodes {
-    free_node* first = nullptr;
-    std::size_t size = 0;
-  };
-
   hazard_slot* own = nullptr;   ///< for operations of the library that protect nothing beyond their end
   hazard_slot* free = nullptr;  ///< linked by next_free
   std::size_t free_count = 0;
-  retired_list retired;
+  retired_things retired;
   std::size_t limit = sizes::retired;  ///< of `retired`, before a scan
-  nodes free_nodes[node_classes];
+  retired_list free_nodes[retired_things::node_classes];  ///< not retired any more: memory for new ones
   hazard_cache* next_idle = nullptr;
 };
 
@@ -114,7 +117,8 @@ class hazard_domain {
   void end_of_thread(hazard_cache& c) noexcept;
 
   void* take_node(std::size_t node_class);
-  void give_node(void* p, std::size_t node_class) noexcept;
+  void give_node(hazard_object& o, std::size_t node_class) noexcept;
+  void retire_node(hazard_object& o, std::size_t node_class) noexcept;
 
   void before_fork() noexcept { lock_.lock(); }
   void after_fork() noexcept { lock_.unlock(); }
@@ -126,8 +130,9 @@ class hazard_domain {
   void give_to_all(hazard_slot* first, hazard_slot* last) noexcept;
   hazard_cache* new_cache() noexcept;
   void leave(hazard_object* first) noexcept;
-  retired_list take_unprotected(retired_list& list) noexcept;
-  retired_list scan(retired_list& list) noexcept;
+  void leave(retired_things things) noexcept;
+  retired_things take_unprotected(retired_things& things) noexcept;
+  retired_things scan(retired_things& things) noexcept;
   void reclaim() noexcept;
   static void run(retired_list list) noexcept;
 

@@ -31,18 +31,23 @@ class hazard_domain::protected_objects {
  public:
   bool full() const noexcept { return size_ == all_.size(); }
   void add(const hazard_object* o) noexcept { all_[size_++] = o; }
-  /// Leaves in `list` what is not among them, moves the rest to `found`; and forgets them.
-  void sift(retired_list& list, retired_list& found) noexcept {
+  /// Leaves in `things` what is not among them, moves the rest to `found`; and forgets them.
+  void sift(retired_things& things, retired_things& found) noexcept {
     if (size_ == 0) return;
-    const auto end = all_.begin() + std::ptrdiff_t(size_);
-    std::sort(all_.begin(), end, std::less<>());
-    retired_list others;
-    while (hazard_object* o = list.pop()) (std::binary_search(all_.begin(), end, o, std::less<>()) ? found : others).push(*o);
-    list = std::move(others);
+    std::sort(all_.begin(), all_.begin() + std::ptrdiff_t(size_), std::less<>());
+    for (std::size_t k = 0; k < retired_things::node_classes; ++k) sift(things.nodes[k], found.nodes[k]);
+    sift(things.objects, found.objects);
     size_ = 0;
   }
 
  private:
+  void sift(retired_list& list, retired_list& found) const noexcept {
+    const auto end = all_.begin() + std::ptrdiff_t(size_);
+    retired_list others;
+    while (hazard_object* o = list.pop()) (std::binary_search(all_.begin(), end, o, std::less<>()) ? found : others).push(*o);
+    list = std::move(others);
+  }
+
   std::array<const hazard_object*, sizes::small ? 2 : 64> all_;
   std::size_t size_ = 0;
 };
@@ -77,8 +82,36 @@ class in_deleters {
   sched::agent& agent_;
 };
 
-constexpr std::size_t class_of(std::size_t bytes) noexcept { return (bytes - 1) / hazard_cache::step; }
-constexpr std::size_t bytes_of(std::size_t node_class) noexcept { return (node_class + 1) * hazard_cache::step; }
+constexpr std::size_t node_classes = retired_things::node_classes;
+constexpr std::size_t class_of(std::size_t bytes) noexcept { return (bytes - 1) / retired_things::step; }
+constexpr std::size_t bytes_of(std::size_t node_class) noexcept { return (node_class + 1) * retired_things::step; }
+
+/// Sanitizers and the explorer must see each node go.
+constexpr bool keeps_nodes = !sanitizer::tracks_memory && !exploring;
+
+/// Gives all to the frames but `kept`.
+void give_frames(retired_list& nodes, std::size_t node_class, std::size_t kept) noexcept {
+  while (nodes.size() > kept) sched::give_frame(nodes.pop(), bytes_of(node_class));
+}
+/// Nodes that are free now.
+void keep(hazard_cache& c, retired_things& free) noexcept {
+  for (std::size_t k = 0; k < node_classes; ++k) {
+    retired_list &more = free.nodes[k], &kept = c.free_nodes[k];
+    if (kept.size() < more.size()) std::swap(kept, more);
+    while (hazard_object* o = more.pop()) kept.push(*o);
+    give_frames(kept, k, sizes::retired);
+  }
+}
+
+template <std::size_t Class>
+void reclaim_node(hazard_object& o) noexcept {
+  hazards.give_node(o, Class);
+}
+template <std::size_t... Class>
+constexpr std::array<hazard_object::reclaimer, sizeof...(Class)> reclaimers(std::index_sequence<Class...>) noexcept {
+  return {&reclaim_node<Class>...};
+}
+constexpr auto reclaimer_of = reclaimers(std::make_index_sequence<node_classes>());
 
 void watch_forks() noexcept {
   static const int registered = pthread_atfork([] { hazards.before_fork(); }, [] { hazards.after_fork(); }, [] { hazards.after_fork(); });
@@ -178,8 +211,15 @@ void hazard_domain::retire(hazard_object& o, hazard_object::reclaimer reclaim_by
     if constexpr (exploring) clean_up();  // on whichever thread, so that a run can be repeated
     return;
   }
-  c->retired.push(o);
-  if (c->retired.size() >= c->limit) reclaim();
+  c->retired.objects.push(o);
+  if (++c->retired.size >= c->limit) reclaim();
+}
+
+void hazard_domain::retire_node(hazard_object& o, std::size_t node_class) noexcept {
+  hazard_cache* const c = keeps_nodes ? cache() : nullptr;
+  if (!c) return retire(o, reclaimer_of[node_class]);
+  c->retired.nodes[node_class].push(o);
+  if (++c->retired.size >= c->limit) reclaim();
 }
 
 /// Gives them to whoever scans next.
@@ -193,31 +233,42 @@ void hazard_domain::leave(hazard_object* first) noexcept {
   }
 }
 
-/// What no slot protects of `list`, which keeps the rest.
-retired_list hazard_domain::take_unprotected(retired_list& list) noexcept {
+void hazard_domain::leave(retired_things things) noexcept {
+  for (std::size_t k = 0; k < node_classes; ++k)
+    while (hazard_object* o = things.nodes[k].pop()) {
+      o->reclaim_ = reclaimer_of[k];
+      things.objects.push(*o);
+    }
+  leave(things.objects.first());
+}
+
+/// What no slot protects of `things`, which keep the rest.
+retired_things hazard_domain::take_unprotected(retired_things& things) noexcept {
   if (has_heavy_fence()) {
     heavy_fence();  // what has unlinked the objects, then the looks at the slots; with the light one in hazard_slot::protect()
   } else {
     shim::fence(shim::order::seq_cst);  // seq_cst: the same, with the seq_cst accesses in the place of the light fence
   }
-  retired_list kept;
+  retired_things kept;
   protected_objects seen;
   // acquire: pairs with refill(), for the slots
   for (hazard_block* b = blocks_.load(shim::order::acquire); b; b = b->next) {
     for (std::size_t i = 0; i < sizes::hazard_block; ++i) {
       // acquire: pairs with hazard_slot: the owner has done with what it protected before
       if (const hazard_object* o = b->at(i).protects.load(shim::order::acquire)) seen.add(o);
-      if (seen.full()) seen.sift(list, kept);
+      if (seen.full()) seen.sift(things, kept);
     }
   }
-  seen.sift(list, kept);
-  return std::exchange(list, std::move(kept));
+  seen.sift(things, kept);
+  kept.count();
+  return std::exchange(things, std::move(kept));
 }
 
 /// The same, with what was left by threads that have ended.
-retired_list hazard_domain::scan(retired_list& list) noexcept {
-  list.push_chain(left_.exchange(nullptr, shim::order::acquire));  // acquire: pairs with leave(), for the objects
-  return list.first() ? take_unprotected(list) : retired_list();
+retired_things hazard_domain::scan(retired_things& things) noexcept {
+  things.objects.push_chain(left_.exchange(nullptr, shim::order::acquire));  // acquire: pairs with leave(), for the objects
+  things.count();
+  return things.size != 0 ? take_unprotected(things) : retired_things();
 }
 
 void hazard_domain::run(retired_list list) noexcept {
@@ -232,12 +283,14 @@ void hazard_domain::run(retired_list list) noexcept {
   sched::agent* const a = caller();
   if (!a || a->reclaims) return;  // in a deleter: what it retires is looked at when it has returned
   // A deleter may wait, and end on another thread.
-  for (hazard_cache* c = cache(); c && c->retired.size() >= c->limit; c = cache()) {
-    retired_list unprotected = scan(c->retired);
+  for (hazard_cache* c = cache(); c && c->retired.size >= c->limit; c = cache()) {
+    retired_things unprotected = scan(c->retired);
     // relaxed: how often to scan
     c->limit = std::max(sizes::retired, sizes::retired_for_a_slot * slots_.load(shim::order::relaxed));
+    keep(*c, unprotected);
+    if (!unprotected.objects.first()) continue;
     const in_deleters inside(*a);
-    run(std::move(unprotected));
+    run(std::move(unprotected.objects));
   }
 }
 
@@ -246,81 +299,57 @@ void hazard_domain::clean_up() noexcept {
   if (!a || a->reclaims) return;
   for (;;) {
     hazard_cache* const c = known_cache();
-    retired_list list;
-    if (c) list = std::move(c->retired);
-    retired_list unprotected = scan(list);
+    retired_things things;
+    if (c) things = std::exchange(c->retired, retired_things());
+    retired_things unprotected = scan(things);
     if (c && !exploring) {
-      c->retired = std::move(list);
+      c->retired = std::move(things);
+      keep(*c, unprotected);
     } else {
-      leave(list.first());
+      leave(std::move(things));
     }
-    if (!unprotected.first()) return;
+    if (!unprotected.objects.first()) return;
     const in_deleters inside(*a);
-    run(std::move(unprotected));
+    run(std::move(unprotected.objects));
   }
 }
 
 void hazard_domain::end_of_thread(hazard_cache& c) noexcept {
-  retired_list list = std::move(c.retired);
+  retired_things things = std::exchange(c.retired, retired_things());
   push_free(c, std::exchange(c.own, nullptr));
   hazard_slot* last = c.free;
   while (last->next_free) last = last->next_free;
   give_to_all(std::exchange(c.free, nullptr), last);
   c.free_count = 0;
-  for (std::size_t k = 0; k < hazard_cache::node_classes; ++k) {
-    hazard_cache::nodes& n = c.free_nodes[k];
-    while (n.first) sched::give_frame(std::exchange(n.first, n.first->next), bytes_of(k));
-    n.size = 0;
-  }
+  for (std::size_t k = 0; k < node_classes; ++k) give_frames(c.free_nodes[k], k, 0);
   {
     const raw_guard hold(lock_);
     c.next_idle = std::exchange(idle_, &c);
   }
-  if (!list.first()) return;
-  retired_list unprotected = scan(list);
-  leave(list.first());
-  run(std::move(unprotected));
+  if (things.size == 0) return;
+  retired_things unprotected = scan(things);
+  leave(std::move(things));
+  for (std::size_t k = 0; k < node_classes; ++k) give_frames(unprotected.nodes[k], k, 0);
+  run(std::move(unprotected.objects));
 }
 
 // ---- memory of nodes -------------------------------------------------------------------------------------------
 
 void* hazard_domain::take_node(std::size_t node_class) {
   hazard_cache* const c = cache();
-  if (!c || !c->free_nodes[node_class].first) return sched::take_frame(bytes_of(node_class));
-  hazard_cache::nodes& n = c->free_nodes[node_class];
-  --n.size;
-  return std::exchange(n.first, n.first->next);
+  hazard_object* const o = c ? c->free_nodes[node_class].pop() : nullptr;
+  return o ? o : sched::take_frame(bytes_of(node_class));
 }
 
-void hazard_domain::give_node(void* p, std::size_t node_class) noexcept {
-  hazard_cache* const c = known_cache();
-  // Sanitizers and the explorer must see it go.
-  if (sanitizer::tracks_memory || exploring || !c || c->free_nodes[node_class].size == sizes::retired)
-    return sched::give_frame(p, bytes_of(node_class));
-  hazard_cache::nodes& n = c->free_nodes[node_class];
-  n.first = ::new (p) free_node{n.first};
-  ++n.size;
+void hazard_domain::give_node(hazard_object& o, std::size_t node_class) noexcept {
+  hazard_cache* const c = keeps_nodes ? known_cache() : nullptr;
+  if (!c || c->free_nodes[node_class].size() == sizes::retired) return sched::give_frame(&o, bytes_of(node_class));
+  c->free_nodes[node_class].push(o);
 }
-
-namespace {
-
-template <std::size_t Class>
-void reclaim_node(hazard_object& o) noexcept {
-  hazards.give_node(&o, Class);
-}
-template <std::size_t... Class>
-constexpr std::array<hazard_object::reclaimer, sizeof...(Class)> reclaimers(std::index_sequence<Class...>) noexcept {
-  return {&reclaim_node<Class>...};
-}
-
-}  // namespace
 
 void* take_hazard_node(std::size_t bytes) { return hazards.take_node(class_of(bytes)); }
-void give_hazard_node(void* p, std::size_t bytes) noexcept { hazards.give_node(p, class_of(bytes)); }
-void retire_hazard_node(hazard_object& o, std::size_t bytes) noexcept {
-  static constexpr auto reclaimer_of = reclaimers(std::make_index_sequence<hazard_cache::node_classes>());
-  hazards.retire(o, reclaimer_of[class_of(bytes)]);
-}
+void give_hazard_node(hazard_object& o, std::size_t bytes) noexcept { hazards.give_node(o, class_of(bytes)); }
+void retire_hazard_node(hazard_object& o, std::size_t bytes) noexcept { hazards.retire_node(o, class_of(bytes)); }
 
 // ---- for templates ---------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@
 // Progress: lock-free. Who loses a compare-exchange pauses, longer each time, up to a bound.
 #include <runnel/detail/stack_core.hpp>
 
-#include "base/sizes.hpp"
+#include <runnel/base/backoff.hpp>
+
 #include "fiber/sanitizer.hpp"
 #include "lockfree/hazard_domain.hpp"
 
@@ -20,25 +21,14 @@ namespace runnel::inline RUNNEL_ABI::detail {
 using sanitizer::hb_acquire;
 using sanitizer::hb_release;
 
-namespace {
-/// The others get through meanwhile.
-class back_off {
- public:
-  void pause() noexcept {
-    for (int i = 0; i < pauses_; ++i) shim::spin_pause();
-    if (pauses_ < sizes::stack_pauses) pauses_ *= 2;
-  }
-
- private:
-  int pauses_ = 1;
-};
-}  // namespace
-
 void stack_core::push(stack_node& n) noexcept {
   hb_release(&n);
-  n.next = top_.load(shim::order::relaxed);  // relaxed: confirmed by the compare-exchange
-  // release: pairs with pop(), for the node; relaxed on failure: tried again
-  for (back_off wait; !top_.compare_exchange(n.next, &n, shim::order::release, shim::order::relaxed);) wait.pause();
+  stack_node* seen = top_.load(shim::order::relaxed);  // relaxed: confirmed by the compare-exchange
+  for (backoff race;; race.lost()) {
+    n.next = seen;
+    // release: pairs with pop(), for the node; relaxed on failure: tried again
+    if (top_.compare_exchange(seen, &n, shim::order::release, shim::order::relaxed)) return;
+  }
 }
 
 stack_node* stack_core::pop() {
@@ -46,7 +36,7 @@ stack_node* stack_core::pop() {
   if (!c) throw std::bad_alloc();
   hazard_slot& protection = *c->own;
   stack_node* seen = top_.load(shim::order::relaxed);  // relaxed: loaded once more when it is protected
-  for (back_off wait; seen;) {
+  for (backoff race; seen;) {
     stack_node* const top = protection.protect(seen, top_);  // acquires: pairs with push(), for `next` and the element
     if (top != seen) {
       seen = top;
@@ -58,7 +48,7 @@ stack_node* stack_core::pop() {
       hb_acquire(top);
       return top;
     }
-    wait.pause();
+    race.lost();
   }
   protection.clear();
   return nullptr;

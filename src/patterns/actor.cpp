@@ -16,8 +16,8 @@ namespace runnel::inline RUNNEL_ABI::detail {
 namespace {
 
 /// A counter with one writer.
-void count(shim::atomic<std::uint64_t>& counter) noexcept {
-  counter.store(counter.load(shim::order::relaxed) + 1, shim::order::relaxed);  // relaxed: a counter that publishes nothing
+void count(shim::atomic<std::uint64_t>& counter, std::size_t n = 1) noexcept {
+  counter.store(counter.load(shim::order::relaxed) + n, shim::order::relaxed);  // relaxed: a counter that publishes nothing
 }
 
 }  // namespace
@@ -33,7 +33,7 @@ void actor_core::begin() noexcept {
 }
 
 void actor_core::count_handled() noexcept { count(handled_); }
-void actor_core::count_discarded() noexcept { count(discarded_); }
+void actor_core::count_discarded(std::size_t messages) noexcept { count(discarded_, messages); }
 void actor_core::count_dropped() noexcept { dropped_.fetch_add(1, shim::order::relaxed); }    // relaxed: a counter
 void actor_core::count_rejected() noexcept { rejected_.fetch_add(1, shim::order::relaxed); }  // relaxed: a counter
 

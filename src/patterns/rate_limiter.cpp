@@ -16,6 +16,7 @@
 #include <runnel/sched/operation.hpp>
 
 #include <algorithm>
+#include <exception>
 
 namespace runnel::inline RUNNEL_ABI {
 
@@ -174,6 +175,21 @@ class rate_limiter::head {
   bool acted_ = false;
 };
 
+namespace {
+
+/// Whether a context that was given with the wait will be canceled before `act`.
+bool ends_before(time_point act, const context* ctx) {
+  return ctx && act > detail::node_of(*ctx).deadline() && std::uncaught_exceptions() == 0;  // else it is shielded
+}
+
+/// As a time limit of the wait's own: the context is not canceled yet.
+[[noreturn]] void throw_too_late() {
+  const derived_context own = derive_cancel(context::background());
+  throw deadline_exceeded(cancel_origin(detail::node_of(own.ctx)), nullptr);
+}
+
+}  // namespace
+
 bool rate_limiter::wait_until(time_point deadline, const context* ctx, std::uint64_t n) {
   choice_point(operation::acquire, this);
   detail::check_canceled(ctx ? &detail::node_of(*ctx) : nullptr);
@@ -185,7 +201,9 @@ bool rate_limiter::wait_until(time_point deadline, const context* ctx, std::uint
 
 bool rate_limiter::wait_in_turn(time_point deadline, const context* ctx, std::uint64_t n) {
   queued waiting(*this, n);
-  if (bucket_.when(instant_now(), waiting.all()) > instant_of(deadline)) return false;
+  const time_point act = time_of(bucket_.when(instant_now(), waiting.all()));
+  if (act > deadline) return false;
+  if (ends_before(act, ctx)) throw_too_late();
   if (ctx) {
     turn_.acquire(*ctx);
   } else if (!turn_.try_acquire_until(deadline)) {

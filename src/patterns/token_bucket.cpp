@@ -50,13 +50,14 @@ instant time_of(instant now, instant stands_at) noexcept { return stands_at == m
 token_bucket::scale token_bucket::scale_of(limits l, instant now, std::uint32_t number) {
   if (!(l.rate >= 0)) throw_misuse("runnel::rate_limiter: a rate below zero");
   if (std::isinf(l.rate)) return {0, l.burst, 0, moves, number};
-  const double interval = l.rate > 0 ? second / l.rate : second;
-  const double fill = interval * static_cast<double>(std::max<std::uint64_t>(l.burst, 1));
-  if (l.rate > 0 && !(fill <= longest_fill))
-    throw_misuse("runnel::rate_limiter: a burst that takes over 70 years to come: rate::none() gives one that never comes");
-  if (l.rate > 0) return {interval, l.burst, rounded(fill * static_cast<double>(l.burst > 0)), moves, number};
-  if (!(fill <= longest_fill)) throw_misuse("runnel::rate_limiter: a burst of more than 2^31 tokens without a rate");
-  return {interval, l.burst, rounded(fill * static_cast<double>(l.burst > 0)), now, number};
+  const bool comes = second / l.rate <= longest_fill;  // a token that takes longer is one that never comes
+  const double interval = comes ? second / l.rate : second;
+  const double fill = interval * static_cast<double>(l.burst);
+  if (!(fill <= longest_fill))
+    throw_misuse(comes ? "runnel::rate_limiter: a burst that takes over 70 years to come: rate::none() gives one that never "
+                         "comes"
+                       : "runnel::rate_limiter: a burst of more than 2^31 tokens without a rate");
+  return {interval, l.burst, rounded(fill), comes ? moves : now, number};
 }
 
 token_bucket::token_bucket(limits l, instant now) : full_at_(always_full), current_(l) { write(scale_of(l, now, 0)); }

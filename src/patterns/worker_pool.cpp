@@ -87,7 +87,6 @@ void job_core::drop_error() noexcept {
   try {
     std::rethrow_exception(error_);
   } catch (const task_canceled&) {
-  } catch (const canceled&) {
   } catch (...) {
     deliver_unhandled(error_);
   }

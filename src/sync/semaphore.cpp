@@ -33,22 +33,26 @@ namespace {
 constexpr std::uint64_t waiting = 1, one = 2;
 constexpr std::uint64_t free_of(std::uint64_t word) noexcept { return word / one; }
 
-constexpr bool has_room(std::uint64_t free, std::uint64_t n) noexcept {
-  return n <= static_cast<std::uint64_t>(semaphore::max()) - free;
-}
 [[noreturn, gnu::cold]] void refuse_release() {
-  detail::throw_misuse("runnel::semaphore: release() beyond semaphore::max(): more was released than acquired");
+  detail::throw_misuse("runnel::semaphore: release() beyond the maximum: more was released than acquired");
 }
 
 }  // namespace
 
-std::uint64_t semaphore::checked(std::ptrdiff_t n) {
+std::uint64_t semaphore::checked(std::ptrdiff_t n) const {
   if (n < 0) detail::throw_misuse("runnel::semaphore: a negative number of permits");
-  if (n > max()) detail::throw_misuse("runnel::semaphore: more permits than semaphore::max()");
+  if (n > maximum_) detail::throw_misuse("runnel::semaphore: more permits than its maximum: they would never come");
   return static_cast<std::uint64_t>(n);
 }
 
-semaphore::semaphore(std::ptrdiff_t permits) : word_(checked(permits) * one) {}
+bool semaphore::has_room(std::uint64_t free, std::uint64_t more) const noexcept {
+  return more <= static_cast<std::uint64_t>(maximum_) - free;
+}
+
+semaphore::semaphore(std::ptrdiff_t permits, std::ptrdiff_t maximum)
+    : maximum_(maximum), word_(checked(permits) * one) {
+  if (maximum > max()) detail::throw_misuse("runnel::semaphore: a maximum above semaphore::max()");
+}
 
 semaphore::~semaphore() {
   raw_guard hold(object_.lock);

@@ -134,8 +134,8 @@ void run_owned(sched::job& j) noexcept {
     fiber_frame frame(*c.node);
     try {
       c.call(c);
-    } catch (const canceled&) {
-      // its context was canceled: that is how it is meant to end
+    } catch (const canceled& e) {
+      if (!is_callers_own(e.origin().order())) deliver_unhandled(std::current_exception());  // a time limit inside
     } catch (...) {
       deliver_unhandled(std::current_exception());
     }

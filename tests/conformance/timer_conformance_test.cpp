@@ -1,6 +1,8 @@
 // Timers and tickers: nothing comes early, nothing stale is received, nothing is left behind.
 #include "support/fixture.hpp"
 
+#include <runnel/testing/bubble.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <random>
@@ -261,6 +263,40 @@ TEST_P(timer_conformance, timer_12_neighbour_ticks_that_nobody_takes_are_dropped
     // At most one that was due before has waited; all others are ahead.
     const time_point third = *t.receive();
     EXPECT_GE(third, asked);
+  });
+}
+
+TEST_P(timer_conformance, timer_12_neighbour_periods_and_limits_as_long_as_time_itself) {
+  in_runtime([] {
+    bubble([] {
+      ticker rare(150 * 8760h);
+      EXPECT_TRUE(rare.receive());
+      EXPECT_EQ(rare.receive_for(1h).status, channel_status::timed_out) << "the next one would come behind the end of time";
+      rare.reset(1s);
+      EXPECT_TRUE(rare.receive());
+      rare.stop();
+      EXPECT_EQ(rare.receive_for(1h).status, channel_status::timed_out);
+      rare.reset(1s);
+      EXPECT_TRUE(rare.receive()) << "a stopped one ticks again";
+    });
+    bubble([] {
+      constexpr auto longest = std::chrono::hours::max(), shortest = std::chrono::hours::min();
+      ticker silent(longest);
+      timer pending(longest), past(shortest);
+      EXPECT_TRUE(past.receive());
+      EXPECT_EQ(silent.receive_for(1h).status, channel_status::timed_out);
+      EXPECT_EQ(pending.receive_for(1h).status, channel_status::timed_out);
+      EXPECT_TRUE(pending.stop());
+      EXPECT_FALSE(pending.reset(shortest));
+      EXPECT_TRUE(pending.receive());
+      EXPECT_EQ(select(on_receive(after(longest)), on_timeout(longest), on_timeout(1s)), 2u);
+      EXPECT_EQ(select(on_receive(after(longest)), on_timeout(shortest)), 1u);
+      sleep_for(shortest);
+      sleep_until(time_point::min());
+      with_timeout(longest, [] { sleep_for(1s); });
+      EXPECT_THROW(with_timeout(1s, [] { sleep_for(longest); }), deadline_exceeded);
+      EXPECT_THROW(with_timeout(shortest, [] { sleep_for(1s); }), deadline_exceeded);
+    });
   });
 }
 

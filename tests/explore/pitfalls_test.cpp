@@ -3,11 +3,16 @@
 #include "explored.hpp"
 
 #include <runnel/atomic.hpp>
+#include <runnel/patterns/cache.hpp>
+#include <runnel/patterns/pipeline.hpp>
 #include <runnel/runnel.hpp>
+#include <runnel/sync/guarded.hpp>
 #include <runnel/sync/lock_all.hpp>
 
 #include <array>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 namespace runnel::test {
 namespace {
@@ -86,6 +91,52 @@ TEST(pitfalls, a_lock_that_is_held_across_a_send_is_a_deadlock_with_who_needs_it
   };
   found(verdict::deadlock, reporting(true));
   holds_in(300, reporting(false));
+}
+
+TEST(pitfalls, who_looks_loads_and_stores_loads_what_another_one_is_loading) {
+  const auto asked_by_two = [](auto make_ask) {
+    return [make_ask] {
+      atomic<int> loads(0);
+      const auto ask = make_ask([&loads] { return loads.fetch_add(1) + 1; });
+      with_task_group([&](task_group& g) {
+        for (int i = 0; i < 2; ++i) g.go([&] { ask(); });
+      });
+      require(loads.load() == 1, "it is loaded once");
+    };
+  };
+  found(verdict::exception, asked_by_two([](auto load) {
+          return [load, page = std::make_shared<guarded<int>>(0)] {
+            if (page->with([](const int& p) { return p != 0; })) return;
+            const int loaded = load();
+            page->with([&](int& p) { p = loaded; });
+          };
+        }));
+  holds_in(300, asked_by_two([](auto load) {
+             return [load, pages = std::make_shared<cache<int, int>>()] { pages->get_or_load(0, load); };
+           }));
+}
+
+TEST(pitfalls, workers_that_send_to_one_channel_mix_up_the_order) {
+  const auto twice = [](int v) {
+    yield();
+    return 2 * v;
+  };
+  found(verdict::exception, [&] {
+    const channel<int> jobs(2), results(2);
+    for (int v : {1, 2}) jobs.send(v);
+    jobs.close();
+    with_task_group([&](task_group& g) {
+      for (int worker = 0; worker < 2; ++worker)
+        g.go([&] {
+          for (int v : jobs) results.send(twice(v));
+        });
+    });
+    require(results.receive() == 2 && results.receive() == 4, "in the order of the jobs");
+  });
+  holds_in(300, [&] {
+    const auto results = (from(std::vector{1, 2}) | map(twice, {.workers = 2})).collect();
+    require(results == std::vector{2, 4}, "in the order of the jobs");
+  });
 }
 
 #if !defined(RUNNEL_TSAN)  // it would find the races first, and end the test

@@ -202,6 +202,12 @@ TEST_P(worker_pools, a_jobs_own_time_limit_is_its_failure) {
     worker_pool<int, int> pool([&](int) { return with_timeout(0s, [] { return sleep_for(1h), 1; }); });
     auto j = pool.submit(1);
     EXPECT_THROW(j.get(), deadline_exceeded);
+    const hook h;
+    {
+      auto dropped = pool.submit(1);
+      dropped.join();
+    }
+    EXPECT_EQ(unhandled, 1) << "as any failure that nobody took";
     pool.drain();
   });
 }

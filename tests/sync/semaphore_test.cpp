@@ -34,6 +34,33 @@ TEST_P(semaphore_test, numbers_that_make_no_sense_are_refused_and_change_nothing
   });
 }
 
+TEST_P(semaphore_test, with_a_maximum_there_are_never_more) {
+  in_runtime([this] {
+    EXPECT_THROW(semaphore(3, 2), misuse);
+    EXPECT_THROW(semaphore(0, -1), misuse);
+    EXPECT_THROW(semaphore(0, semaphore::max() + 1), misuse);
+    semaphore s(2, 2);
+    EXPECT_THROW(s.release(), misuse) << "nobody has acquired any";
+    EXPECT_THROW(s.acquire(3), misuse) << "at once, and nobody stands behind it";
+    EXPECT_THROW(static_cast<void>(s.try_acquire(3)), misuse);
+    EXPECT_THROW(static_cast<void>(on_acquire(s, 3)), misuse);
+    s.acquire(2);
+    auto waiter = start([&] { s.acquire(2); });
+    until_waiting(1);
+    EXPECT_THROW(s.release(3), misuse);
+    s.release();
+    EXPECT_THROW(s.release(2), misuse) << "while somebody waits for two";
+    EXPECT_EQ(s.available(), 1);
+    s.release();
+    waiter.join();
+    s.release(2);
+    EXPECT_EQ(s.available(), 2);
+    semaphore none(0, 0);
+    none.acquire(0);
+    EXPECT_THROW(none.release(), misuse);
+  });
+}
+
 TEST_P(semaphore_test, a_release_that_is_refused_while_somebody_waits_changes_nothing) {
   in_runtime([this] {
     semaphore s(1);

@@ -57,13 +57,33 @@ fn until(mut attempt: impl FnMut() -> bool) {
     }
 }
 
+extern "C" {
+    fn sched_getaffinity(pid: i32, bytes: usize, set: *mut u64) -> i32;
+    fn sched_setaffinity(pid: i32, bytes: usize, set: *const u64) -> i32;
+}
+
+/// As in families.hpp: keeps the calling thread on the i-th of the processors, counted round.
+pub fn on_processor(i: usize) {
+    let mut all = [0u64; 16];
+    require(unsafe { sched_getaffinity(0, 128, all.as_mut_ptr()) } >= 0, "the processors that there are");
+    let there: Vec<usize> = (0..1024).filter(|at| all[at / 64] >> (at % 64) & 1 == 1).collect();
+    let at = there[i % there.len()];
+    let mut one = [0u64; 16];
+    one[at / 64] = 1 << (at % 64);
+    require(unsafe { sched_setaffinity(0, 128, one.as_ptr()) } == 0, "a processor");
+}
+
 fn together(n: usize, f: impl Fn(usize) + Sync) {
+    let part = |i| {
+        on_processor(i);
+        f(i);
+    };
     thread::scope(|s| {
         for i in 1..n {
-            let f = &f;
-            s.spawn(move || f(i));
+            let part = &part;
+            s.spawn(move || part(i));
         }
-        f(0);
+        part(0);
     });
 }
 

@@ -46,6 +46,7 @@ fn contended(_: usize) -> Outcome {
     let start = Instant::now();
     let sum = std::thread::scope(|scope| {
         let other = scope.spawn(|| {
+            crate::on_processor(1);
             let mut mine = 0;
             while left.load(Relaxed) != 0 {
                 if let Steal::Success(v) = thief.steal() {
@@ -55,6 +56,7 @@ fn contended(_: usize) -> Outcome {
             }
             mine
         });
+        crate::on_processor(0);
         let mut mine = 0;
         let mut pop = || match d.pop() {
             Some(v) => {

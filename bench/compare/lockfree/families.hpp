@@ -5,6 +5,8 @@
 
 #include "../program.hpp"
 
+#include <sched.h>
+
 #include <initializer_list>
 #include <thread>
 #include <vector>
@@ -13,12 +15,28 @@ namespace bench::lockfree {
 
 inline unsigned workers = 1;
 
-/// Runs f(0) to f(n - 1) on a thread each and waits for all.
+/// Keeps the calling thread on the i-th of the processors, counted round: where the system puts two threads decides
+/// whether they contend or take turns, and it decides anew in each run.
+inline void on_processor(unsigned i) {
+  cpu_set_t all, one;
+  require(sched_getaffinity(0, sizeof all, &all) == 0, "the processors that there are");
+  unsigned skip = i % static_cast<unsigned>(CPU_COUNT(&all)), at = 0;
+  while (!CPU_ISSET(at, &all) || skip-- != 0) ++at;
+  CPU_ZERO(&one);
+  CPU_SET(at, &one);
+  require(sched_setaffinity(0, sizeof one, &one) == 0, "a processor");
+}
+
+/// Runs f(0) to f(n - 1) on a thread each, spread over the processors, and waits for all.
 template <class F>
 void together(unsigned n, F f) {
   std::vector<std::jthread> threads;
-  for (unsigned i = 1; i < n; ++i) threads.emplace_back([&f, i] { f(i); });
-  f(0);
+  const auto part = [&f](unsigned i) {
+    on_processor(i);
+    f(i);
+  };
+  for (unsigned i = 1; i < n; ++i) threads.emplace_back(part, i);
+  part(0);
 }
 
 /// Tells the core that it spins.

@@ -27,7 +27,7 @@ class acquire_case_core : public select_case {
   void finish(sched::wait_node&) final { of_->see_release(); }
 
  protected:
-  acquire_case_core(semaphore& s, std::ptrdiff_t n) : of_(&s), n_(semaphore::checked(n)) {}
+  acquire_case_core(semaphore& s, std::ptrdiff_t n) : of_(&s), n_(s.checked(n)) {}
 
  private:
   semaphore* of_;

@@ -79,6 +79,8 @@ std::size_t channel_receive_some(channel_core*, void* first, std::size_t stride,
 /// The entry check alone, for an operation on no element at all.
 void check_channel_operation(channel_core*);
 bool channel_close(channel_core*) noexcept;
+/// The same, and destroys what is buffered, without a move; how many.
+std::size_t channel_discard(channel_core*) noexcept;
 std::size_t channel_size(channel_core*) noexcept;
 std::size_t channel_capacity(channel_core*) noexcept;
 bool channel_is_closed(channel_core*) noexcept;

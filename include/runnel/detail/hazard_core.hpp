@@ -102,7 +102,7 @@ inline constexpr std::size_t largest_hazard_node = 152;
 /// Throws std::bad_alloc.
 void* take_hazard_node(std::size_t bytes);
 /// Of an object that nobody has seen.
-void give_hazard_node(void* p, std::size_t bytes) noexcept;
+void give_hazard_node(hazard_object& o, std::size_t bytes) noexcept;
 /// The same for one that others may still be looking at. There is nothing to destroy in it.
 void retire_hazard_node(hazard_object& o, std::size_t bytes) noexcept;
 

@@ -11,6 +11,7 @@
 
 #include <runnel/sync/mutex.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <memory>
@@ -112,6 +113,28 @@ class map_shard {
     *pointer_to(e) = e->chain;
     e->remove();
     change_count(-1);
+  }
+
+  /// Entries that stand nowhere, one behind the other; destroys them.
+  struct end_of_chain {
+    void operator()(entry* e) const noexcept {
+      while (e) delete std::exchange(e, e->chain);
+    }
+  };
+  using chain = std::unique_ptr<entry, end_of_chain>;
+  /// Takes all out; what is returned are those at which no cursor stands.
+  chain take_all() noexcept {
+    entry* taken = nullptr;
+    for (map_link *n = list_.next, *next; n != &list_; n = next) {
+      next = n->next;
+      if (!n->is_entry) continue;
+      auto* e = static_cast<entry*>(n);
+      e->remove();
+      if (e->pins == 0) e->chain = std::exchange(taken, e);
+    }
+    std::ranges::fill(buckets_, nullptr);
+    count_.store(0, shim::order::relaxed);  // relaxed: as in change_count()
+    return chain(taken);
   }
 
   /// Walks the entries of one shard, each under the lock for a moment.

@@ -218,7 +218,7 @@ class mpmc_queue {
 
   /// The cell at the tail, for its new owner; null: full.
   cell* claim_tail(std::uint64_t& p) noexcept {
-    for (detail::backoff peer;;) {
+    for (detail::backoff others;;) {
       // acquire: pairs with the claims; who sees that a push came before sees the pops that it came after, and head_
       // with them
       p = tail_->load(shim::order::acquire);
@@ -232,15 +232,16 @@ class mpmc_queue {
           sched::announced_acquire(&c);
           return &c;
         }
+        others.lost();
         continue;
       }
       if (head_->load(shim::order::seq_cst) + lap_ == p) return nullptr;  // seq_cst: after what the caller did before; see 3
-      peer.wait(c.stamp, stamp);
+      others.wait(c.stamp, stamp);
     }
   }
   /// The cell at the head; null: empty.
   cell* claim_head(std::uint64_t& p) noexcept {
-    for (detail::backoff peer;;) {
+    for (detail::backoff others;;) {
       // acquire: as in claim_tail(), the other way round
       p = head_->load(shim::order::acquire);
       const std::uint64_t i = index_of(p);
@@ -253,10 +254,11 @@ class mpmc_queue {
           sched::announced_acquire(&c);
           return &c;
         }
+        others.lost();
         continue;
       }
       if (tail_->load(shim::order::seq_cst) == p) return nullptr;  // seq_cst: as in claim_tail()
-      peer.wait(c.stamp, stamp);
+      others.wait(c.stamp, stamp);
     }
   }
 

@@ -206,7 +206,7 @@ class mpsc_queue {
   }
 
   cell& claim(std::uint64_t& p) {
-    for (;;) {
+    for (detail::backoff race;; race.lost()) {
       p = tail_->index.load(shim::order::acquire);            // acquire: pairs with link(), for the segment
       if (p % Lap >= Lap - 2) return claim_last(p);
       // acquire: pairs with link(): when it is newer than p, so is the index, and the claim fails

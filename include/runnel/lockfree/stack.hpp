@@ -127,7 +127,7 @@ class stack {
   /// One that nobody else sees.
   static void give(node* n) noexcept {
     if constexpr (is_small) {
-      detail::give_hazard_node(n, sizeof(node));
+      detail::give_hazard_node(*n, sizeof(node));
     } else {
       delete n;
     }

@@ -100,7 +100,7 @@ class actor_core {
   // By the actor's fiber.
   void begin() noexcept;
   void count_handled() noexcept;
-  void count_discarded() noexcept;
+  void count_discarded(std::size_t messages) noexcept;
   /// In a catch block: restart or resume, else rethrows. Without a state to go on with, `resume` is `stop`.
   supervision after_failure(bool has_state);
   /// In a catch block: what flies has ended the actor.
@@ -181,10 +181,9 @@ class actor_box final : public actor_core {
         return tell_status::timed_out;
     }
   }
-  /// Nobody gets in any more; what is queued ends here, outside the channel's lock.
+  /// Nobody gets in any more; what is queued ends here.
   void discard() noexcept {
-    messages.close();
-    while (messages.try_receive()) count_discarded();
+    count_discarded(detail::channel_discard(messages.ref().peek()));
   }
 
   const channel<Message> messages;

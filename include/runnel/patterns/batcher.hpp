@@ -9,8 +9,9 @@
 // Guarantees: every value is in one batch, once, in the order in which it was added. A batch goes when it has `size` values, when they
 // have `bytes` bytes, or `age` after its first value was added, whichever comes first; on flush(); and at the end. One batch at a
 // time. The function runs on the batcher's own fiber, under no lock.
-// A failed batch is not lost: it goes, whole, with its exception, to the function given to on_failure, and the batcher goes on. Without one
-// it is kept in the batch_failed that every later call throws; what was added after it is handed back in the same way.
+// A failed batch is not lost: it goes, whole, with its exception, to the function given to on_failure, and the batcher goes on.
+// Without one it is kept in the batch_failed that every later call throws; what was added after it is handed back in the same
+// way. Values that somebody waits for (a reply in each) need on_failure: kept ones answer nobody.
 // Thread-safety: add, flush and close from any fiber or thread, but not from the function.
 // Blocking and cancellation: add waits while `waiting` values wait. The batcher runs under the context that was ambient when it
 // was made; canceled, it destroys what it has.
@@ -24,7 +25,6 @@
 #include <runnel/channel.hpp>
 #include <runnel/detail/task_core.hpp>
 #include <runnel/error.hpp>
-#include <runnel/patterns/reply.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/sync/mutex.hpp>
 #include <runnel/task_group.hpp>
@@ -104,22 +104,19 @@ class batcher {
   /// - threads: any
   RUNNEL_PARKS void add(T value) {
     const std::size_t bytes = options_.bytes_of ? options_.bytes_of(value) : 0;
-    send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, {}});
+    send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, marker()});
   }
-  /// Waits until everything that was added before has been flushed, whole or not. Throws batcher_closed where the batcher
-  /// ends before that.
+  /// Waits until everything that was added before has been flushed, whole or not. Throws batcher_closed when the batcher has
+  /// ended without.
   /// - blocks: until then
   /// - cancel: throws canceled; the batch goes all the same
   /// - threads: any
   RUNNEL_PARKS void flush() {
-    auto q = make_question<unit>();
-    send({std::nullopt, 0, never, std::move(q.reply)});
-    try {
-      q.answer.get();
-    } catch (const no_reply&) {
-      throw_why_closed();
-    }
+    const auto waits = std::make_shared<flush_waiter>();
+    send({std::nullopt, 0, never, marker(waits)});
+    waits->over.wait();
     rethrow_failure();
+    if (!waits->flushed) throw batcher_closed();
   }
   /// Takes no more values, flushes the rest, waits for that. A second call waits as well.
   /// - blocks: until all is flushed
@@ -139,12 +136,31 @@ class batcher {
   }
 
  private:
-  /// A value, or somebody who waits for all before it.
+  struct flush_waiter {
+    event over;
+    bool flushed = false;  ///< before `over`
+  };
+  /// Stands behind what somebody waits for, who is told when it ends, wherever that is.
+  class marker {
+   public:
+    marker() noexcept = default;
+    explicit marker(std::shared_ptr<flush_waiter> w) noexcept : waiter_(std::move(w)) {}
+    marker(marker&&) noexcept = default;
+    marker& operator=(marker&&) = delete;
+    ~marker() {
+      if (waiter_) waiter_->over.set();
+    }
+    void flushed() noexcept { waiter_->flushed = true; }
+
+   private:
+    std::shared_ptr<flush_waiter> waiter_;
+  };
+  /// A value, or a marker.
   struct entry {
     std::optional<T> value;
     std::size_t bytes;
     time_point due;
-    std::optional<reply<unit>> reached;
+    marker reached;
   };
   struct callable {
     virtual ~callable() = default;
@@ -164,13 +180,10 @@ class batcher {
     try {
       queue_.send(std::move(e));
     } catch (const channel_closed&) {
-      throw_why_closed();
+      why_is_known_.wait();
+      rethrow_failure();
+      throw batcher_closed();
     }
-  }
-  [[noreturn]] void throw_why_closed() {
-    why_is_known_.wait();
-    rethrow_failure();
-    throw batcher_closed();
   }
   void rethrow_failure() {
     std::optional<batch_failed<T>> failure;
@@ -197,9 +210,7 @@ class batcher {
       batcher& b;
       ~release() {
         b.why_is_known_.set();
-        b.queue_.close();
-        while (b.queue_.try_receive()) {
-        }
+        detail::channel_discard(b.queue_.ref().peek());
         b.batch_.clear();
       }
     } at_end{*this};
@@ -212,7 +223,7 @@ class batcher {
         take(std::move(*r.value));
       } else {
         flush_batch();
-        (*r.value->reached)({});
+        r.value->reached.flushed();
       }
     }
     flush_batch();
@@ -251,12 +262,12 @@ class batcher {
   void fail(std::vector<T>&& batch) {
     if (options_.on_failure) return options_.on_failure(std::move(batch), std::current_exception());
     queue_.close();
-    std::vector<reply<unit>> reached;  // end, and so are lost, when failure_ says why
+    std::vector<marker> reached;  // told when it is known why
     while (auto e = queue_.try_receive()) {
       if (e.value->value) {
         batch.push_back(std::move(*e.value->value));
       } else {
-        reached.push_back(*std::move(e.value->reached));
+        reached.push_back(std::move(e.value->reached));
       }
     }
     {

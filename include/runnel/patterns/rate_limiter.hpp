@@ -10,7 +10,8 @@
 // arrival, and allow() does not overtake them; reserve() books at once, so it comes before those who wait, but for the first.
 // Who stops waiting has taken nothing. Orders nothing.
 // Blocking and cancellation: only the wait forms block.
-// Errors: misuse for limits that make no sense, and for waiting for more than the burst, which never comes.
+// Errors: misuse for limits that make no sense, and for waiting for more than the burst, which never comes;
+// deadline_exceeded at once for a wait whose tokens would come after the deadline of the context that it was given.
 // Cost: allow() reads the clock, and what it allows is one compare-exchange; a refusal writes nothing.
 // Source: Go's golang.org/x/time/rate; the generic cell rate algorithm, ITU-T I.371.
 #pragma once
@@ -83,7 +84,8 @@ class rate_limiter {
     detail::token_bucket::booking booked_;
   };
 
-  /// Full at first. Throws misuse where `burst` tokens take over 70 years to come.
+  /// Full at first. Throws misuse where `burst` tokens take over 70 years to come; a rate at which one takes as long is as
+  /// rate::none().
   rate_limiter(rate r, std::uint64_t burst);
   rate_limiter(const rate_limiter&) = delete;
   rate_limiter& operator=(const rate_limiter&) = delete;
@@ -111,7 +113,8 @@ class rate_limiter {
   /// - cancel: throws canceled and takes none
   /// - threads: any
   RUNNEL_PARKS void wait(std::uint64_t n = 1) { static_cast<void>(wait_until(never, nullptr, n)); }
-  /// The same, observing ctx and the ambient context.
+  /// The same, observing ctx and the ambient context. Throws deadline_exceeded at once when the tokens would come after the
+  /// deadline of ctx.
   RUNNEL_PARKS void wait(const context& ctx, std::uint64_t n = 1) { static_cast<void>(wait_until(never, &ctx, n)); }
   /// False when the tokens would come after the limit, at once where that is known; then none was taken.
   /// - blocks: at most for the limit

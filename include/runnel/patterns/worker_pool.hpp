@@ -14,7 +14,8 @@
 // Blocking and cancellation: the workers run under the context that was ambient when the pool was made, not under their
 // submitter's. submit and post wait while the queue is full, posted results while nobody reads them.
 // Errors: pool_stopped after its end has begun; misuse for no workers. For failures see job_failure.
-// Cost: a message of a channel a job; one with a handle also an allocation and a few short locks.
+// Cost: a message of a channel a job, and an allocation where moving an input may throw; one with a handle also an
+// allocation and a few short locks.
 // Source: Go's worker pools; Java's ThreadPoolExecutor for the ends.
 #pragma once
 
@@ -98,13 +99,13 @@ class worker_pool {
   /// Starts the workers; each job is f(input).
   template <class F>
     requires std::is_invocable_r_v<Out, std::decay_t<F>&, In>
-  explicit worker_pool(F&& f, worker_pool_options options = {}) : state_(erase(std::forward<F>(f)), options) {
-    state_.resize(options.workers);
+  explicit worker_pool(F&& f, worker_pool_options options = {}) : worker_pool(erase(std::forward<F>(f)), options) {
+    state_.resize(options.workers);  // should one not start, the destructor ends those that did
   }
   worker_pool(const worker_pool&) = delete;
   worker_pool& operator=(const worker_pool&) = delete;
   /// abort().
-  RUNNEL_JOINS ~worker_pool() = default;
+  RUNNEL_JOINS ~worker_pool() { state_.abort(); }
 
   /// A job with a handle. Throws pool_stopped.
   /// - blocks: while the queue is full
@@ -168,15 +169,38 @@ class worker_pool {
   RUNNEL_PARKS RUNNEL_JOINS void abort() noexcept { state_.abort(); }
 
  private:
-  struct entry {
-    In input;
+  /// A job on its way. Who waits for it would never hear of a move that throws there, so such an input stays in a box.
+  class entry {
+   public:
+    entry(In&& input, std::shared_ptr<detail::job_state<Out>> j) : job(std::move(j)), kept_(keep(std::move(input))) {}
+    In& input() noexcept {
+      if constexpr (boxed) {
+        return *kept_;
+      } else {
+        return kept_;
+      }
+    }
     std::shared_ptr<detail::job_state<Out>> job;
+
+   private:
+    static constexpr bool boxed = !std::is_nothrow_move_constructible_v<In>;
+    using kept = std::conditional_t<boxed, std::unique_ptr<In>, In>;
+    static kept keep(In&& input) {
+      if constexpr (boxed) {
+        return std::make_unique<In>(std::move(input));
+      } else {
+        return std::move(input);
+      }
+    }
+    kept kept_;
   };
   /// A function that need not be copyable.
   struct callable {
     virtual ~callable() = default;
     virtual Out call(In&& input) = 0;
   };
+  /// Without workers.
+  worker_pool(std::unique_ptr<callable> f, const worker_pool_options& options) : state_(std::move(f), options) {}
   template <class F>
   static std::unique_ptr<callable> erase(F&& f) {
     struct holder final : callable {
@@ -191,7 +215,6 @@ class worker_pool {
    public:
     state(std::unique_ptr<callable> f, const worker_pool_options& o)
         : worker_pool_core(o), queue(o.queue), results(brings ? o.results : 0), function_(std::move(f)) {}
-    ~state() { this->abort(); }  // workers use it, some also where there was no memory for all of them
 
     void send(entry e) {
       try {
@@ -204,7 +227,7 @@ class worker_pool {
       entry e{std::move(input), job};
       const channel_status s = queue.try_send(std::move(e));
       if (s == channel_status::ok) return true;
-      input = std::move(e.input);
+      input = std::move(e.input());
       if (s == channel_status::closed) throw pool_stopped();
       return false;
     }
@@ -237,9 +260,9 @@ class worker_pool {
       try {
         const context_scope ambient(own.ctx);
         if constexpr (brings) {
-          e.job->value.emplace(function_->call(std::move(e.input)));
+          e.job->value.emplace(function_->call(std::move(e.input())));
         } else {
-          function_->call(std::move(e.input));
+          function_->call(std::move(e.input()));
           e.job->value.emplace();
         }
       } catch (...) {
@@ -251,19 +274,15 @@ class worker_pool {
       e.job->end(nullptr, false);
     }
     void run_posted(entry& e) {
-      std::optional<result> made;
       try {
         if constexpr (brings) {
-          made.emplace(function_->call(std::move(e.input)));
+          results.send(function_->call(std::move(e.input())));
         } else {
-          function_->call(std::move(e.input));
+          function_->call(std::move(e.input()));
         }
       } catch (...) {
-        if (is_canceled()) return;
-        this->job_failed(false);
-        return;
+        if (!is_canceled()) this->job_failed(false);
       }
-      if constexpr (brings) results.send(std::move(*made));
     }
     void close_queue() noexcept override { queue.close(); }
     void discard_queued() noexcept override {

@@ -122,7 +122,19 @@ class concurrent_map {
   template <class Q = K>
   RUNNEL_PARKS bool erase(const Q& key) {
     std::unique_ptr<entry> owned;
-    return unlink(key, owned, [](V&) {});
+    return unlink(key, owned, [](V&) { return true; });
+  }
+  /// Erases it if f(value), called under the part's lock, says so; whether it did. f may not wait, nor use the map.
+  /// - blocks: as find()
+  /// - cancel: ignores
+  /// - threads: any
+  template <class Q = K, std::predicate<const V&> F>
+  RUNNEL_PARKS bool erase_if(const Q& key, F&& f) {
+    std::unique_ptr<entry> owned;
+    return unlink(key, owned, [&](const V& v) {
+      const sched::no_parking section;
+      return static_cast<bool>(std::invoke(std::forward<F>(f), v));
+    });
   }
   /// Erases it and returns its value.
   /// - blocks: as find()
@@ -134,8 +146,23 @@ class concurrent_map {
   {
     std::unique_ptr<entry> owned;
     std::optional<V> taken;
-    unlink(key, owned, [&](V& v) { taken.emplace(std::move(v)); });
+    unlink(key, owned, [&](V& v) {
+      taken.emplace(std::move(v));
+      return true;
+    });
     return taken;
+  }
+  /// Erases all that was there when it began; of what comes meanwhile perhaps some.
+  /// - blocks: as find(), for each part
+  /// - cancel: ignores
+  /// - threads: any
+  RUNNEL_PARKS void clear() {
+    sched::choice_point(sched::operation::store, this);
+    for (std::size_t i = 0; i <= mask_; ++i) {
+      typename shard::chain taken;  // ends behind the lock
+      const std::lock_guard hold(shards_[i]->lock);
+      taken = shards_[i]->take_all();
+    }
   }
 
   /// Calls f(value) under the part's lock, with the value itself; false when the key is not there. f may change the value; it
@@ -262,15 +289,14 @@ class concurrent_map {
     }
   }
 
-  /// Takes it out, and calls use(value) under the lock; `owned` destroys it, unless an iteration stands there.
-  template <class Q, class Use>
-  bool unlink(const Q& key, std::unique_ptr<entry>& owned, Use use) {
+  /// Takes it out if goes(value), called under the lock, says so; `owned` destroys it, unless an iteration stands there.
+  template <class Q, class Goes>
+  bool unlink(const Q& key, std::unique_ptr<entry>& owned, Goes goes) {
     return in_shard(key, [&](shard& s, std::uint64_t hash, const auto& k) {
       const std::lock_guard hold(s.lock);
       entry* e = s.find(hash, k, equal_);
-      if (!e) return false;
+      if (!e || !goes(e->value)) return false;
       s.unlink(e);
-      use(e->value);
       if (e->pins == 0) owned.reset(e);
       return true;
     });

@@ -9,8 +9,8 @@
 // them in the end. acquire(0) succeeds at once, also behind others. What happened before release() happens before the
 // acquire() that gets those permits. May be destroyed by whoever has acquired what was released last.
 // Blocking and cancellation: acquire and the timed forms observe cancellation. Who gives up lets those behind it through.
-// Errors: negative numbers, and more than semaphore::max() permits, throw misuse and change nothing; destroying one with
-// waiters ends the process with a message that names them.
+// Errors: negative numbers, and more permits than its maximum, throw misuse and change nothing; destroying one with waiters
+// ends the process with a message that names them.
 // Cost: one compare-exchange to acquire and one to release while nobody waits.
 // Source: Go's golang.org/x/sync/semaphore.
 #pragma once
@@ -28,8 +28,8 @@ class acquire_case_core;
 
 class semaphore {
  public:
-  /// So many permits are free.
-  explicit semaphore(std::ptrdiff_t permits);
+  /// So many permits are free. With a maximum there are never more: asking for more, or releasing more, is misuse.
+  explicit semaphore(std::ptrdiff_t permits, std::ptrdiff_t maximum = max());
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
   ~semaphore();
@@ -72,7 +72,8 @@ class semaphore {
  private:
   friend detail::acquire_case_core;
   bool acquire_until(std::ptrdiff_t n, time_point deadline, detail::context_node* extra);
-  static std::uint64_t checked(std::ptrdiff_t n);
+  std::uint64_t checked(std::ptrdiff_t n) const;
+  bool has_room(std::uint64_t free, std::uint64_t more) const noexcept;
   bool take(std::uint64_t n) noexcept;
   bool wait_for_turn(sched::agent& caller, std::uint64_t n, time_point deadline, detail::context_node* extra);
   void release_slow(std::uint64_t n);
@@ -85,6 +86,7 @@ class semaphore {
   void leave_queue(sched::wait_node& n, sched::wake_list& woken) noexcept;
   void settle(std::uint64_t free, sched::wake_list& woken) noexcept;
 
+  const std::ptrdiff_t maximum_;
   sched::wait_object object_;
   shim::atomic<std::uint64_t> word_;  ///< see semaphore.cpp
   sched::wait_queue waiters_;         ///< under object_.lock

@@ -39,7 +39,7 @@ class wait_group {
   RUNNEL_PARKS bool wait_for(duration limit) { return wait_until(limit.from_now()); }
 
   /// add(1), then f() on a fiber under the ambient context, then done(), however f ends: an exception goes to the
-  /// unhandled hook, a cancellation ends it quietly.
+  /// unhandled hook, a cancellation of its context ends it quietly.
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
