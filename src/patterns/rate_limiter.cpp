@@ -157,7 +157,7 @@ class rate_limiter::head {
         w.may_be_ended_by(of_.bucket_.changes);
         of_.first_.push_back(n);
       }
-      const sched::claim_token t = detail::wait(w, sched::wait_reason::semaphore, &of_, act, extra);
+      const sched::claim_token t = detail::wait(w, sched::wait_reason::rate_limit, &of_, act, extra);
       if (t == sched::granted) continue;  // other limits
       {
         raw_guard hold(of_.bucket_.changes.lock);
@@ -186,15 +186,12 @@ bool rate_limiter::wait_until(time_point deadline, const context* ctx, std::uint
 bool rate_limiter::wait_in_turn(time_point deadline, const context* ctx, std::uint64_t n) {
   queued waiting(*this, n);
   if (bucket_.when(instant_now(), waiting.all()) > instant_of(deadline)) return false;
-  if (ctx) {
-    turn_.acquire(*ctx);
-  } else if (!turn_.try_acquire_until(deadline)) {
-    return false;
-  }
+  detail::context_node* const extra = ctx ? &detail::node_of(*ctx) : nullptr;
+  if (!turn_.acquire_until(1, deadline, extra, {sched::wait_reason::rate_limit, this})) return false;
   const permit turn = permit::adopt(turn_);
   head first(*this, n);
   waiting.leave();
-  return first.wait(deadline, ctx ? &detail::node_of(*ctx) : nullptr);
+  return first.wait(deadline, extra);
 }
 
 // ---- Settings
