@@ -75,7 +75,8 @@ task_group::task_group(const context& parent, task_group_options options)
 
 task_group::~task_group() {
   if (detail::runs_in_task_of(*this))
-    detail::fatal("runnel::task_group: destroyed by one of its own tasks, for whose end it waits: let who made it destroy it");
+    detail::fatal("runnel::task_group: destroyed by one of its own tasks, for whose end it waits: "
+                  "let who made it destroy it");
   cancel();
   join_shielded();
   if (!taken_ && first_error_ && std::uncaught_exceptions() == 0 && !is_cancellation(first_error_))
@@ -273,7 +274,8 @@ void task_group::wait() { static_cast<void>(wait_for(std::chrono::nanoseconds::m
 
 bool task_group::wait_for(duration limit) {
   if (detail::runs_in_task_of(*this))
-    detail::throw_misuse("runnel::task_group: a task waits for its own group, and so for itself: let who made the group wait");
+    detail::throw_misuse("runnel::task_group: a task waits for its own group, and so for itself: "
+                         "let who made the group wait");
   try {
     if (!join(limit.nanoseconds() == std::chrono::nanoseconds::max() ? never : limit.from_now())) return false;
   } catch (const canceled& c) {

@@ -2,15 +2,16 @@
 //
 // Use when: work is split into parts whose errors and ends belong together. The taught form is
 //   with_task_group([&](task_group& g) { for (auto& p : parts) g.go([&] { work(p); }); });
-// The tasks are joined after the body has returned: what they refer to must be declared before the group, not in its body.
+// The tasks are joined after the body has returned: what they refer to must be declared before the group, not in its
+// body.
 // Guarantees: no task outlives the group. The first failure cancels the siblings and is what wait() rethrows. What
 // happened before go() happens before the task; the task's end before wait() returns. At a limit of 1 what a task did
 // happens before the next one.
 // Thread-safety: go, try_go, cancel from any fiber or thread, the group's own tasks too; wait from one at a time.
-// Blocking and cancellation: go blocks at the limit, wait until all have ended. The group's context is below the parent's
-// (the ambient one unless given) and is canceled by a failure, cancel(), and once wait() has returned.
-// Errors: wait() rethrows; misuse for a limit of 0, and for a wait by a task of the group, which would wait for itself; one
-// that destroys its group ends the process. An error that nobody took goes to the unhandled hook at destruction.
+// Blocking and cancellation: go blocks at the limit, wait until all have ended. The group's context is below the
+// parent's (the ambient one unless given) and is canceled by a failure, cancel(), and once wait() has returned.
+// Errors: wait() rethrows; misuse for a limit of 0, and for a wait by a task of the group, which would wait for itself;
+// one that destroys its group ends the process. An error that nobody took goes to the unhandled hook at destruction.
 // Cost: one piece of memory a task, pooled by the workers; a compare-exchange for its start and one for its end, unless
 // somebody waits for its slot or it is the last one that is waited for.
 // Source: Go's errgroup (golang.org/x/sync/errgroup), Trio's nurseries.

@@ -1,12 +1,12 @@
 // A rate limit for each key: each client, each host, each account has a bucket of its own.
 //
 // Use when: one must not use up what is for all. When not: the keys are few and known: a rate_limiter for each.
-// Guarantees: those of rate_limiter, for each key. Idle keys are forgotten: a bucket that is full is as good as a new one, so
-// nobody notices. With more than max_keys that are not idle the one that was not used for the longest time is forgotten, with
-// what it owes, and starts with a full bucket when it comes back. One that somebody waits for, or has a reservation of, stays
-// until he has gone, beyond max_keys if need be: reservations are not to be kept when their time has come.
-// A change of the limits holds for the keys that are remembered, which keep the tokens that they have, and for those that
-// come, which begin with a full bucket.
+// Guarantees: those of rate_limiter, for each key. Idle keys are forgotten: a bucket that is full is as good as a new
+// one, so nobody notices. With more than max_keys that are not idle the one that was not used for the longest time is
+// forgotten, with what it owes, and starts with a full bucket when it comes back. One that somebody waits for, or has a
+// reservation of, stays until he has gone, beyond max_keys if need be: reservations are not to be kept when their time
+// has come. A change of the limits holds for the keys that are remembered, which keep the tokens that they have, and
+// for those that come, which begin with a full bucket.
 // Thread-safety: all operations from anywhere. Hash and Equal run under a lock: they must not use the limiter.
 // Cost: a lock, a hash and a comparison besides the rate_limiter's; two allocations for a new key.
 // Source: as rate_limiter.
@@ -87,8 +87,9 @@ class keyed_rate_limiter {
   /// False when the tokens would come after the limit.
   RUNNEL_PARKS bool wait_for(duration limit, const K& key, std::uint64_t n = 1) { return of(key)->wait_for(limit, n); }
 
-  /// From now on another rate, or burst, for every key. Those who wait notice at once; each key has as many tokens as before,
-  /// or owes as many; reservations stay. Throws misuse for limits that make no sense, and then nothing has changed.
+  /// From now on another rate, or burst, for every key. Those who wait notice at once; each key has as many tokens as
+  /// before, or owes as many; reservations stay. Throws misuse for limits that make no sense, and then nothing has
+  /// changed.
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
@@ -175,8 +176,8 @@ class keyed_rate_limiter {
     gone[1] = p.limiters.take_oldest(2, idle);
     if (p.limiters.size() >= keys_each_) gone[2] = p.limiters.take_oldest(8, unused);
   }
-  /// Part by part, one change at a time: a key that comes meanwhile finds the limits of its part, old or new, and is among
-  /// those that are changed if they were old.
+  /// Part by part, one change at a time: a key that comes meanwhile finds the limits of its part, old or new, and is
+  /// among those that are changed if they were old.
   template <class Set, class Apply>
   void change(Set set, Apply apply) {
     const std::lock_guard one(changing_);
