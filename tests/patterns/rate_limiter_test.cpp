@@ -458,10 +458,9 @@ TEST_P(rate_limiter_laws, a_change_of_the_limits_holds_for_known_keys_and_those_
 }
 
 TEST_P(rate_limiter_laws, no_key_misses_a_change_of_the_limits_that_it_meets) {
-  in_runtime([this] {
+  in_runtime([] {
     for (std::size_t i = scaled(100); i-- > 0;) {
       keyed_rate_limiter<int> limiter(rate::none(), 1, 1'000'000);
-      std::atomic<bool> over{false};
       std::vector<party> parties;
       for (int n = 0; n < 2; ++n)
         parties.push_back(start([&, n] {
