@@ -428,6 +428,10 @@ TEST_P(rate_limiter_laws, a_keys_reservation_is_given_back_to_its_bucket_alone_a
     held.cancel();
     auto moved = std::move(held);
     EXPECT_FALSE(moved.ok());
+    auto refused = limiter.reserve(1, 3);
+    EXPECT_FALSE(refused.ok());
+    for (int k = 100; k < 200; ++k) EXPECT_TRUE(limiter.allow(k, 2));
+    EXPECT_TRUE(limiter.allow(1, 2)) << "what is given back or refused keeps no bucket";
   });
 }
 

@@ -27,7 +27,8 @@ namespace runnel::inline RUNNEL_ABI {
 template <class K, class Hash = std::hash<K>, class Equal = std::equal_to<K>>
 class keyed_rate_limiter {
  public:
-  /// Tokens of a key that were booked ahead: as rate_limiter's. Keeps the key's bucket, not the keyed_rate_limiter.
+  /// Tokens of a key that were booked ahead: as rate_limiter's. Keeps the key's bucket, as long as it is ok(), and not the
+  /// keyed_rate_limiter.
   class [[nodiscard("the tokens are taken")]] reservation {
    public:
     bool ok() const noexcept { return booked_.ok(); }
@@ -38,13 +39,16 @@ class keyed_rate_limiter {
     /// - blocks: never
     /// - cancel: ignores
     /// - threads: owner
-    void cancel() { booked_.cancel(); }
+    void cancel() {
+      booked_.cancel();
+      of_.reset();
+    }
 
    private:
     friend class keyed_rate_limiter;
     reservation(std::shared_ptr<rate_limiter> of, rate_limiter::reservation b) noexcept
-        : of_(std::move(of)), booked_(std::move(b)) {}
-    std::shared_ptr<rate_limiter> of_;
+        : of_(b.ok() ? std::move(of) : nullptr), booked_(std::move(b)) {}
+    std::shared_ptr<rate_limiter> of_;  ///< a share, while there is something to give back
     rate_limiter::reservation booked_;
   };
 
