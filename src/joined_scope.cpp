@@ -6,8 +6,9 @@
 //  2. The relay knows the joined node without owning it, under its own lock, under which the joined node takes its name
 //     out before it goes: whoever finds the name there may try to add a reference.
 // No lost cancellation: the relay is linked before it is asked whether it is canceled. What comes later finds it
-// linked. The cancellation goes on from a relay by a call and not by the list of cancel_from(): the hooks of the joined
-// node belong to its first parent. That is as deep as joined contexts are given to one another.
+// linked.
+// The cancellation goes on from a relay by a call and not by the list of cancel_from(): the hooks of the joined node
+// belong to its first parent. That is as deep as joined contexts are given to one another.
 // Rejected: a hook of the given context, as after_func has. It fires behind the lock, when the node may be gone.
 #include <runnel/detail/joined_scope.hpp>
 

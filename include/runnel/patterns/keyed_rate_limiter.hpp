@@ -27,7 +27,7 @@ namespace runnel::inline RUNNEL_ABI {
 template <class K, class Hash = std::hash<K>, class Equal = std::equal_to<K>>
 class keyed_rate_limiter {
  public:
-  /// Tokens of a key that were booked ahead: as rate_limiter's. Keeps the key's bucket, as long as it is ok(), and not the
+  /// Tokens of a key that were booked ahead: as rate_limiter's. While it is ok() it keeps the key's bucket, and not the
   /// keyed_rate_limiter.
   class [[nodiscard("the tokens are taken")]] reservation {
    public:
@@ -76,7 +76,7 @@ class keyed_rate_limiter {
     rate_limiter::reservation booked = l->reserve(n);
     return {std::move(l), std::move(booked)};
   }
-  /// Refused also when the caller would have to wait for longer.
+  /// The same; refused also when the caller would have to wait for longer.
   reservation reserve_within(duration longest_wait, const K& key, std::uint64_t n = 1) {
     limiter l = of(key);
     rate_limiter::reservation booked = l->reserve_within(longest_wait, n);
