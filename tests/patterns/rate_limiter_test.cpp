@@ -428,6 +428,7 @@ TEST_P(rate_limiter_laws, a_keys_reservation_is_given_back_to_its_bucket_alone_a
     held.cancel();
     auto moved = std::move(held);
     EXPECT_FALSE(moved.ok());
+    now.cancel();
     auto refused = limiter.reserve(1, 3);
     EXPECT_FALSE(refused.ok());
     for (int k = 100; k < 200; ++k) EXPECT_TRUE(limiter.allow(k, 2));
