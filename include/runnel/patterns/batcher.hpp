@@ -11,7 +11,7 @@
 // and at the end. One batch at a time. The function runs on the batcher's own fiber, under no lock.
 // A failed batch is not lost: it goes, whole, with its exception, to the function given to on_failure, and the batcher
 // goes on. Without one it is kept in the batch_failed that every later call throws; what was added after it is handed
-// back in the same way.
+// back in the same way. Values that somebody waits for (a reply in each) need on_failure: kept ones answer nobody.
 // Thread-safety: add, flush and close from any fiber or thread, but not from the function or on_failure.
 // Blocking and cancellation: add waits while `waiting` values wait. The batcher runs under the context that was ambient
 // when it was made; canceled, it destroys what it has.
