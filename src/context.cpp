@@ -156,22 +156,33 @@ cancel_state context_node::state() noexcept {
 context_node* context_node::origin() noexcept { return state() == cancel_state::live ? nullptr : origin_; }
 
 bool context_node::below(std::uint64_t other) const noexcept {
-  for (const context_node* n = this; n; n = n->cancel_parent_.get())
+  for (const context_node* n = this; n; n = n->cancel_parent_.get()) {
     if (n->order() == other) return true;
+    if (const context_node* second = n->second_parent(); second && second->below(other)) return true;
+  }
   return false;
 }
 
 void context_node::cancel(std::exception_ptr cause, cancel_state how) noexcept {
   sched::choice_point(sched::operation::cancel, this);
+  cancel_from(*this, std::move(cause), how);
+}
+
+void context_node::cancel_as(context_node& other) noexcept {
+  const cancel_state how = other.state();
+  cancel_from(*other.origin_, other.cause_, how);
+}
+
+void context_node::cancel_from(context_node& origin, std::exception_ptr cause, cancel_state how) noexcept {
   hb_release(this);
   if (settle() != cancel_state::live) return;
   context_node* more = nullptr;  // a list and not recursion: the tree may be deep, the stack is not
   // A canceled child is of no interest to its parent, however long its handles live.
-  if (cancel_one(*this, cause, how, more)) unlink();
+  if (cancel_one(origin, cause, how, more)) unlink();
   while (context_node* n = more) {
     more = static_cast<context_node*>(std::exchange(n->list_hook<sibling_tag>::prev, nullptr));
     hb_release(n);
-    n->cancel_one(*this, cause, how, more);
+    n->cancel_one(origin, cause, how, more);
     n->release_ref();
   }
 }

@@ -150,6 +150,8 @@ void task_core::join() {
       see_end();
       return;
     }
+    if (sched::current_job() == this)
+      throw_misuse("runnel::task: a task joins itself, and would wait for its own end: let another one join it");
     add_joiner(n);
   }
   if (wait(w, sched::wait_reason::task_join, this) == sched::was_canceled) {
@@ -168,6 +170,8 @@ void task_core::join_shielded() noexcept {
     raw_guard hold(lock);
     if (done_) return see_end();  // as nearly always, after get()
   }
+  if (sched::current_job() == this)
+    fatal("runnel::task: a task destroys its own handle, which waits for its end: let another one destroy it");
   ambient_scope shield(nullptr);
   join();
 }

@@ -20,6 +20,7 @@
 
 #include "fiber/sanitizer.hpp"
 
+#include <runnel/base/assert.hpp>
 #include <runnel/sched/fork.hpp>
 #include <runnel/sched/operation.hpp>
 
@@ -73,6 +74,9 @@ task_group::task_group(const context& parent, task_group_options options)
 }
 
 task_group::~task_group() {
+  if (detail::runs_in_task_of(*this))
+    detail::fatal("runnel::task_group: destroyed by one of its own tasks, for whose end it waits: "
+                  "let who made it destroy it");
   cancel();
   join_shielded();
   if (!taken_ && first_error_ && std::uncaught_exceptions() == 0 && !is_cancellation(first_error_))
@@ -228,6 +232,11 @@ bool task_group::any_left_to_join() noexcept {
   }
 }
 
+bool detail::runs_in_task_of(const task_group& g) noexcept {
+  const sched::job* const j = sched::current_job();
+  return j && j->run == &task_group::run_on_fiber && static_cast<const group_child*>(j)->group == &g;
+}
+
 bool task_group::join(time_point deadline) {
   sched::choice_point(sched::operation::wait, this);
   detail::check_canceled();
@@ -264,6 +273,9 @@ void task_group::join_shielded() noexcept {
 void task_group::wait() { static_cast<void>(wait_for(std::chrono::nanoseconds::max())); }
 
 bool task_group::wait_for(duration limit) {
+  if (detail::runs_in_task_of(*this))
+    detail::throw_misuse("runnel::task_group: a task waits for its own group, and so for itself: "
+                         "let who made the group wait");
   try {
     if (!join(limit.nanoseconds() == std::chrono::nanoseconds::max() ? never : limit.from_now())) return false;
   } catch (const canceled& c) {

@@ -117,7 +117,8 @@ inline const std::vector<operation>& operations() {
           s.result = blocking([&s](const std::stop_token& stop) { return s.call(stop); });
         }).stops());
 
-    add(row<counting_group>("wait_group::wait", [](auto& s) { s.w.wait(); }, [](auto& s, auto& ctx) { s.w.wait(ctx); }));
+    add(row<counting_group>("wait_group::wait", [](auto& s) { s.w.wait(); },
+                            [](auto& s, auto& ctx) { s.w.wait(ctx); }));
     add(row<counting_group>("wait_group::wait_for", [](auto& s) { EXPECT_TRUE(s.w.wait_for(1h)); }));
     add(row<counting_latch>("latch::wait", [](auto& s) { s.l.wait(); }, [](auto& s, auto& ctx) { s.l.wait(ctx); }));
     add(row<counting_latch>("latch::wait_for", [](auto& s) { EXPECT_TRUE(s.l.wait_for(1h)); }));
@@ -130,10 +131,67 @@ inline const std::vector<operation>& operations() {
                              [](auto& s, auto& ctx) { s.b.arrive_and_wait(ctx); }));
     add(row<waiting_barrier>("barrier::arrive_and_wait_for", [](auto& s) { EXPECT_TRUE(s.b.arrive_and_wait_for(1h)); }));
     add(row<running_lazy>("lazy::get", [](auto& s) { s.got = s.l.get(); }).looks_late());
-    add(row<drained_limiter>("rate_limiter::wait", [](auto& s) { s.l.wait(); }, [](auto& s, auto& ctx) { s.l.wait(ctx); }));
+    add(row<drained_limiter>("rate_limiter::wait", [](auto& s) { s.l.wait(); },
+                             [](auto& s, auto& ctx) { s.l.wait(ctx); }));
     add(row<drained_limiter>("rate_limiter::wait_for", [](auto& s) { EXPECT_TRUE(s.l.wait_for(1h)); }));
-    add(row<boarded_flight>("single_flight::run", [](auto& s) { s.got = s.flights.run(1, [] { return 7; }); }));
-    add(row<loading_cache>("cache::get_or_load", [](auto& s) { s.got = s.c.get_or_load(1, [] { return 0; }); }).looks_late());
+    add(row<drained_key>("keyed_rate_limiter::wait", [](auto& s) { s.l.wait(1); },
+                         [](auto& s, auto& ctx) { s.l.wait(ctx, 1); }));
+    add(row<boarded_flight>("single_flight::run", [](auto& s) { s.got = s.flights.run(1, [] { return 7; }); },
+                            [](auto& s, auto& ctx) { s.got = s.flights.run(ctx, 1, [] { return 7; }); }));
+    add(row<lone_flight>("single_flight::run of its own function",
+                         [](auto& s) { s.got = s.flights.run_shared(1, std::ref(s)).value; },
+                         [](auto& s, auto& ctx) { s.got = s.flights.run_shared(ctx, 1, std::ref(s)).value; }));
+    add(row<loading_cache>("cache::get_or_load", [](auto& s) { s.got = s.c.get_or_load(1, [] { return 0; }); },
+                           [](auto& s, auto& ctx) { s.got = s.c.get_or_load(ctx, 1, [] { return 0; }); })
+            .looks_late());
+    add(row<lone_load>("cache::get_or_load by its own function", [](auto& s) { s.got = s.c.get_or_load(1, std::ref(s)); },
+                       [](auto& s, auto& ctx) { s.got = s.c.get_or_load(ctx, 1, std::ref(s)); }));
+    add(row<second_attempt>("retry", [](auto& s) { retry(s.policy(), s); },
+                            [](auto& s, auto& ctx) { retry(ctx, s.policy(), s); }));
+    add(row<guarded_call>("circuit_breaker::call", [](auto& s) { s.got = s.b.call(s); },
+                          [](auto& s, auto& ctx) { s.got = s.b.call(ctx, s); }));
+    add(row<hedged_function>("hedge", [](auto& s) { s.got = hedge({.attempts = 1}, [&s] { return s(); }); },
+                             [](auto& s, auto& ctx) { s.got = hedge(ctx, {.attempts = 1}, [&s] { return s(); }); }));
+
+    add(row<busy_batcher>("batcher::add", [](auto& s) { s.b.add(2); }, [](auto& s, auto& ctx) { s.b.add(ctx, 2); }));
+    add(row<flushing_batcher>("batcher::flush", [](auto& s) { s.b.flush(); },
+                              [](auto& s, auto& ctx) { s.b.flush(ctx); }));
+    add(row<closing_batcher>("batcher::close", [](auto& s) { s.b.close(); },
+                             [](auto& s, auto& ctx) { s.b.close(ctx); }));
+    add(row<busy_pool>("worker_pool::submit", [](auto& s) { s.third.emplace(s.pool.submit(3)); },
+                       [](auto& s, auto& ctx) { s.third.emplace(s.pool.submit(ctx, 3)); }));
+    add(row<posting_pool>("worker_pool::post", [](auto& s) { s.pool.post(3); },
+                          [](auto& s, auto& ctx) { s.pool.post(ctx, 3); }));
+    add(row<awaited_job>("job::get", [](auto& s) { s.got = s.first->get(); },
+                         [](auto& s, auto& ctx) { s.got = s.first->get(ctx); }));
+    add(row<awaited_job>("job::join", [](auto& s) { s.first->join(); },
+                         [](auto& s, auto& ctx) { s.first->join(ctx); }));
+    add(row<ending_pool>("worker_pool::drain", [](auto& s) { s.pool.drain(); },
+                         [](auto& s, auto& ctx) { s.pool.drain(ctx); }));
+    add(row<ending_pool>("worker_pool::shutdown", [](auto& s) { EXPECT_TRUE(s.pool.shutdown(1h)); },
+                         [](auto& s, auto& ctx) { EXPECT_TRUE(s.pool.shutdown(ctx, 1h)); }));
+    add(row<busy_actor>("actor::tell", [](auto& s) { s.a.tell(2); }, [](auto& s, auto& ctx) { s.a.tell(ctx, 2); }));
+    add(row<ending_actor>("actor::join", [](auto& s) { s.a.join(); }, [](auto& s, auto& ctx) { s.a.join(ctx); }));
+    add(row<asked_actor>("actor::ask", [](auto& s) { s.got = s.a.template ask<int>(std::identity()); },
+                         [](auto& s, auto& ctx) { s.got = s.a.template ask<int>(ctx, std::identity()); }));
+    add(row<open_question>("pending_reply::get", [](auto& s) { s.got = s.q.answer.get(); },
+                           [](auto& s, auto& ctx) { s.got = s.q.answer.get(ctx); }));
+    add(row<busy_server>("server::wait", [](auto& s) { s.s.wait(); }, [](auto& s, auto& ctx) { s.s.wait(ctx); }));
+    add(row<busy_server>("server::shutdown", [](auto& s) { EXPECT_EQ(s.s.shutdown(1h).canceled, 0u); },
+                         [](auto& s, auto& ctx) { EXPECT_EQ(s.s.shutdown(ctx, 1h).canceled, 0u); }));
+    add(row<busy_group>("shutdown of a task_group", [](auto& s) { EXPECT_TRUE(shutdown(s.g, 1h)); },
+                        [](auto& s, auto& ctx) { EXPECT_TRUE(shutdown(ctx, s.g, 1h)); }));
+    add(row<listening_socket>("listener::accept", [](auto& s) { s.got.emplace(s.l.accept()); },
+                              [](auto& s, auto& ctx) { s.got.emplace(s.l.accept(ctx)); }));
+    add(row<waiting_stream>("stream::receive", [](auto& s) { s.got = s.s.receive(); },
+                            [](auto& s, auto& ctx) { s.got = s.s.receive(ctx); }));
+    add(row<waiting_pipeline>("pipeline::collect", [](auto& s) { s.got = from(s.source).collect().size(); },
+                              [](auto& s, auto& ctx) { s.got = from(s.source).collect(ctx).size(); }));
+    add(row<waiting_pipeline>("pipeline::for_each", [](auto& s) { s.take_each(); },
+                              [](auto& s, auto& ctx) { s.take_each(ctx); }));
+    add(row<waiting_pipeline>("pipeline::drain", [](auto& s) { s.got = from(s.source).drain(); },
+                              [](auto& s, auto& ctx) { s.got = from(s.source).drain(ctx); }));
+
     add(row<awaited_creation>("concurrent_map::get_or_create", [](auto& s) { s.got = s.m.get_or_create(1, [] { return 0; }); })
             .looks_late());
     add(row<running_once>("once::call", [](auto& s) { s.o.call([] {}); }).ignores());

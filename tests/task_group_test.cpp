@@ -84,5 +84,41 @@ TEST_P(task_group_order, tasks_may_be_started_from_threads_while_the_group_is_wa
   });
 }
 
+TEST_P(task_group_order, a_task_that_waits_for_its_own_group_is_told_so_and_another_groups_is_not) {
+  in_runtime([] {
+    task_group outer;
+    std::atomic<int> told{0};
+    outer.go([&] {
+      EXPECT_THROW(outer.wait(), misuse);
+      EXPECT_THROW(static_cast<void>(outer.wait_for(std::chrono::hours(1))), misuse);
+      ++told;
+      task_group inner;
+      inner.go([&] { EXPECT_THROW(inner.wait(), misuse); });
+      inner.wait();
+      EXPECT_FALSE(outer.get_context().is_canceled()) << "the misuse has changed nothing";
+    });
+    outer.wait();
+    EXPECT_EQ(told, 1);
+    with_task_group([](task_group& g) {
+      g.go([] {});
+      g.wait();  // the body is no task of the group
+    });
+  });
+}
+
+class task_group_death_test : public ::testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(task_group_death_test, a_task_that_destroys_its_own_group_ends_the_process) {
+  EXPECT_DEATH(run([] {
+                 auto g = std::make_unique<task_group>();
+                 g->go([&] { g.reset(); });
+                 channel<unit>().receive();
+               }),
+               "destroyed by one of its own tasks");
+}
+
 }  // namespace
 }  // namespace runnel::test

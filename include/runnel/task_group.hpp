@@ -2,14 +2,16 @@
 //
 // Use when: work is split into parts whose errors and ends belong together. The taught form is
 //   with_task_group([&](task_group& g) { for (auto& p : parts) g.go([&] { work(p); }); });
-// The tasks are joined after the body has returned: what they refer to must be declared before the group, not in its body.
+// The tasks are joined after the body has returned: what they refer to must be declared before the group, not in its
+// body.
 // Guarantees: no task outlives the group. The first failure cancels the siblings and is what wait() rethrows. What
 // happened before go() happens before the task; the task's end before wait() returns. At a limit of 1 what a task did
 // happens before the next one.
 // Thread-safety: go, try_go, cancel from any fiber or thread, the group's own tasks too; wait from one at a time.
-// Blocking and cancellation: go blocks at the limit, wait until all have ended. The group's context is below the parent's
-// (the ambient one unless given) and is canceled by a failure, cancel(), and once wait() has returned.
-// Errors: wait() rethrows; misuse for a limit of 0. An error that nobody took goes to the unhandled hook at destruction.
+// Blocking and cancellation: go blocks at the limit, wait until all have ended. The group's context is below the
+// parent's (the ambient one unless given) and is canceled by a failure, cancel(), and once wait() has returned.
+// Errors: wait() rethrows; misuse for a limit of 0, and for a wait by a task of the group, which would wait for itself;
+// one that destroys its group ends the process. An error that nobody took goes to the unhandled hook at destruction.
 // Cost: one piece of memory a task, pooled by the workers; a compare-exchange for its start and one for its end, unless
 // somebody waits for its slot or it is the last one that is waited for.
 // Source: Go's errgroup (golang.org/x/sync/errgroup), Trio's nurseries.
@@ -53,6 +55,9 @@ class task_group_error : public std::exception {
 class task_group;
 
 namespace detail {
+
+/// Whether the caller runs in a task of the group: to wait for the group would be to wait for itself.
+bool runs_in_task_of(const task_group& g) noexcept;
 
 /// One task of a group, with its callable in a derived class. A failed one is kept, as the record of its failure.
 struct group_child : sched::job, sched::pooled {
@@ -106,7 +111,7 @@ class task_group {
   /// failure is kept: every later wait() rethrows it. Tasks may be started again after it.
   /// - blocks: until no task is left
   /// - cancel: cancels the group, waits for its tasks, throws canceled
-  /// - threads: any that is not a task of the group, one at a time
+  /// - threads: any, one at a time, but a task of the group, for which it throws misuse
   RUNNEL_PARKS RUNNEL_JOINS void wait();
   /// The same for at most `limit`; false when tasks are left, and nothing has changed then.
   /// - blocks: at most for the limit
@@ -124,6 +129,7 @@ class task_group {
  private:
   template <class F>
   friend struct detail::group_frame;
+  friend bool detail::runs_in_task_of(const task_group&) noexcept;
   template <class F>
   friend void with_task_group(task_group_options, F&&);
 

@@ -1,10 +1,11 @@
 // Invariants
-//  1. The mailbox is closed before the fiber ends, whatever ended it, and emptied after that: nobody waits for an actor that
-//     is gone, and no message, nor the reply in it, is left in a box that an address keeps alive.
+//  1. The mailbox is closed before the fiber ends, whatever ended it, and emptied after that: nobody waits for an actor
+//     that is gone, and no message, nor the reply in it, is left in a box that an address keeps alive.
 //  2. end_ is written before the mailbox is closed: who finds it closed by a failure finds the cause.
 //  3. What ends the actor passes through after_failure() once; a cancellation of its context is none.
 // No lost wake-up of its own: senders, receivers and askers wait in channels, the owner in a join.
-// lock_ guards what failures leave behind; no user code runs under it: a failure that is overwritten is destroyed outside.
+// lock_ guards what failures leave behind; no user code runs under it: a failure that is overwritten is destroyed
+// outside.
 #include <runnel/patterns/actor.hpp>
 
 #include "patterns/flying.hpp"
@@ -17,7 +18,8 @@ namespace {
 
 /// A counter with one writer.
 void count(shim::atomic<std::uint64_t>& counter, std::size_t n = 1) noexcept {
-  counter.store(counter.load(shim::order::relaxed) + n, shim::order::relaxed);  // relaxed: a counter that publishes nothing
+  // relaxed: it publishes nothing
+  counter.store(counter.load(shim::order::relaxed) + n, shim::order::relaxed);
 }
 
 }  // namespace

@@ -4,10 +4,11 @@
 //   half_open --`probes` successes--> closed;  --a failure--> open
 // Invariants
 //  1. probing_ + proved_ <= probes: a place is taken by admit(), and given back by a cancellation only.
-//  2. A call reports to the generation that admitted it; every change begins a new one with counters at zero. So a call that
-//     began before a change neither counts nor takes a place afterwards.
+//  2. A call reports to the generation that admitted it; every change begins a new one with counters at zero. So a call
+//     that began before a change neither counts nor takes a place afterwards.
 //  3. Each change is put into changes_ under the lock that made it, and told by one at a time, outside the lock.
-// Rejected: a timer that makes it half-open. It would be a fiber or a callback that nobody waits for; the next call looks.
+// Rejected: a timer that makes it half-open. It would be a fiber or a callback that nobody waits for; the next call
+// looks.
 #include <runnel/patterns/circuit_breaker.hpp>
 
 #include "patterns/flying.hpp"

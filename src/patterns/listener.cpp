@@ -20,7 +20,9 @@ namespace runnel::inline RUNNEL_ABI {
 
 namespace {
 
-[[noreturn]] void fail(const char* what) { throw std::system_error(detail::last_errno(), std::generic_category(), what); }
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(detail::last_errno(), std::generic_category(), what);
+}
 
 enum class next { wait, again, pause, give_up };
 
@@ -70,7 +72,8 @@ listener listener::loopback(std::uint16_t port, int backlog) {
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::bind(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) fail("runnel::listener: bind");
+  if (::bind(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    fail("runnel::listener: bind");
   if (::listen(socket.fd(), backlog) != 0) fail("runnel::listener: listen");
   return listener(socket.release());
 }

@@ -1,9 +1,10 @@
 // Failures of fork-join operations, and the context of the branches that others run.
 //
-// A branch that its owner runs does so under the owner's context, as a plain call does. The first that another one runs makes a
-// context below that, for itself and all others of the scope that are run elsewhere.
-// A failure is kept if it is the first, and then acts: branches that have not begun are skipped (failed_), those elsewhere are
-// canceled by their context, and the owner, which has none of its own, is canceled from the side (sched::cancel_owner).
+// A branch that its owner runs does so under the owner's context, as a plain call does. The first that another one runs
+// makes a context below that, for itself and all others of the scope that are run elsewhere.
+// A failure is kept if it is the first, and then acts: branches that have not begun are skipped (failed_), those
+// elsewhere are canceled by their context, and the owner, which has none of its own, is canceled from the side
+// (sched::cancel_owner).
 // Destruction: who fails elsewhere touches the scope before its branch has ended, and the owner leaves after that.
 #include <runnel/patterns/parallel.hpp>
 

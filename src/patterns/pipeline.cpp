@@ -1,7 +1,8 @@
-// Errors. A stage that throws is the failure of the pipeline if it is the first: failed_ decides, by one compare-exchange. Then
-// it cancels the group, and only then unwinds, which closes its channel. So who finds a channel closed, having looked at the
-// group afterwards, knows which of the two it is: an end, or a failure (check_end).
-// What the consumer throws in consequence (canceled, by the group's context) is replaced by the failure when all fibers have ended.
+// Errors. A stage that throws is the failure of the pipeline if it is the first: failed_ decides, by one
+// compare-exchange. Then it cancels the group, and only then unwinds, which closes its channel. So who finds a channel
+// closed, having looked at the group afterwards, knows which of the two it is: an end, or a failure (check_end).
+// What the consumer throws in consequence (canceled, by the group's context) is replaced by the failure when all fibers
+// have ended.
 #include <runnel/detail/pipeline_core.hpp>
 
 #include <runnel/detail/task_core.hpp>

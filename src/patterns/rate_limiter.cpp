@@ -2,14 +2,14 @@
 //
 // Invariants
 //  1. Who has to wait counts in queued_, until it has turn_: then it is the first, and its tokens are booked.
-//  2. Only the first has booked. So who gives up has nobody behind it but those who reserve(), and all that it had booked
-//     goes back; and a change of the limits has to move one booking, not a queue.
+//  2. Only the first has booked. So who gives up has nobody behind it but those who reserve(), and all that it had
+//     booked goes back; and a change of the limits has to move one booking, not a queue.
 //  3. head_ points to that booking while there is a first; both, and first_, are changed under the bucket's lock.
-// No lost wake-up: the queue is a semaphore. The first looks at its booking and links its node in one critical section of the
-// bucket's lock; who changes the limits moves the booking and claims the node in another one. The time to act ends the wait by
-// itself.
-// Rejected: a reservation for each who waits (Go's WaitN). Who gives up in the middle leaves a hole, because those behind it
-// have their instants already; and a change of the rate is not noticed by anybody who sleeps.
+// No lost wake-up: the queue is a semaphore. The first looks at its booking and links its node in one critical section
+// of the bucket's lock; who changes the limits moves the booking and claims the node in another one. The time to act
+// ends the wait by itself.
+// Rejected: a reservation for each who waits (Go's WaitN). Who gives up in the middle leaves a hole, because those
+// behind it have their instants already; and a change of the rate is not noticed by anybody who sleeps.
 #include <runnel/patterns/rate_limiter.hpp>
 
 #include <runnel/error.hpp>
@@ -79,7 +79,9 @@ rate_limiter::reservation rate_limiter::book(instant now, instant latest, std::u
   return reservation(b.act == bucket::refused ? nullptr : this, n, b);
 }
 
-rate_limiter::reservation rate_limiter::reserve(std::uint64_t n) noexcept { return book(instant_now(), instant_of(never), n); }
+rate_limiter::reservation rate_limiter::reserve(std::uint64_t n) noexcept {
+  return book(instant_now(), instant_of(never), n);
+}
 rate_limiter::reservation rate_limiter::reserve_at(time_point now, std::uint64_t n) noexcept {
   return book(given(now), instant_of(never), n);
 }
@@ -87,7 +89,8 @@ rate_limiter::reservation rate_limiter::reserve_within(duration longest_wait, st
   const time_point now = steady_clock::now();
   return book(instant_of(now), instant_of(longest_wait.after(now)), n);
 }
-rate_limiter::reservation rate_limiter::reserve_within_at(time_point now, duration longest_wait, std::uint64_t n) noexcept {
+rate_limiter::reservation rate_limiter::reserve_within_at(time_point now, duration longest_wait,
+                                                          std::uint64_t n) noexcept {
   const instant t = given(now);
   return book(t, instant_of(longest_wait.after(time_of(t))), n);
 }
@@ -158,7 +161,7 @@ class rate_limiter::head {
         w.may_be_ended_by(of_.bucket_.changes);
         of_.first_.push_back(n);
       }
-      const sched::claim_token t = detail::wait(w, sched::wait_reason::semaphore, &of_, act, extra);
+      const sched::claim_token t = detail::wait(w, sched::wait_reason::rate_limit, &of_, act, extra);
       if (t == sched::granted) continue;  // other limits
       {
         raw_guard hold(of_.bucket_.changes.lock);
@@ -195,7 +198,8 @@ bool rate_limiter::wait_until(time_point deadline, const context* ctx, std::uint
   detail::check_canceled(ctx ? &detail::node_of(*ctx) : nullptr);
   if (n == 0 || allow(n)) return true;
   if (n > burst() && get_rate() != rate::unlimited())
-    detail::throw_misuse("runnel::rate_limiter: waits for more tokens than the burst, which never come: take them in parts");
+    detail::throw_misuse("runnel::rate_limiter: waits for more tokens than the burst, which never come: "
+                         "take them in parts");
   return wait_in_turn(deadline, ctx, n);
 }
 
@@ -204,15 +208,12 @@ bool rate_limiter::wait_in_turn(time_point deadline, const context* ctx, std::ui
   const time_point act = time_of(bucket_.when(instant_now(), waiting.all()));
   if (act > deadline) return false;
   if (ends_before(act, ctx)) throw_too_late();
-  if (ctx) {
-    turn_.acquire(*ctx);
-  } else if (!turn_.try_acquire_until(deadline)) {
-    return false;
-  }
+  detail::context_node* const extra = ctx ? &detail::node_of(*ctx) : nullptr;
+  if (!turn_.acquire_until(1, deadline, extra, {sched::wait_reason::rate_limit, this})) return false;
   const permit turn = permit::adopt(turn_);
   head first(*this, n);
   waiting.leave();
-  return first.wait(deadline, ctx ? &detail::node_of(*ctx) : nullptr);
+  return first.wait(deadline, extra);
 }
 
 // ---- Settings

@@ -47,7 +47,8 @@ double retry_delays::draw() const {
     return static_cast<double>(detail::random_below(steps)) / (steps - 1);
   }
   const double drawn = policy_.random();
-  if (!(drawn >= 0 && drawn <= 1)) detail::throw_misuse("runnel::retry: the policy's random() must return numbers in [0, 1]");
+  if (!(drawn >= 0 && drawn <= 1))
+    detail::throw_misuse("runnel::retry: the policy's random() must return numbers in [0, 1]");
   return drawn;
 }
 

@@ -1,10 +1,10 @@
 // Invariants
 //  1. Who accepts is one fiber, below the handlers' group: what cancels the group cancels the accepting.
 //  2. A request has a slot before it is accepted, and keeps it until its handler and the request itself have ended.
-//  3. A handler is counted as active from before its start, under lock_, until its end; one that ends while stopping_ is
-//     drained, one that ends after cut_off_ is canceled, whatever it was doing.
-// Order of the end: the accepting fiber, the handlers, then what they use. acceptor_ is declared last, handler_ before the
-// group.
+//  3. A handler is counted as active from before its start, under lock_, until its end; one that ends while stopping_
+//     is drained, one that ends after cut_off_ is canceled, whatever it was doing.
+// Order of the end: the accepting fiber, the handlers, then what they use. acceptor_ is declared last, handler_ before
+// the group.
 // No lost wake-up of its own: it waits in a semaphore, the source, a join and the group.
 // No user code runs under lock_.
 #include <runnel/patterns/serve.hpp>
@@ -28,7 +28,10 @@ duration until(time_point deadline) noexcept { return duration::between(steady_c
 }  // namespace
 
 server::server(const serve_options& options)
-    : options_(options), name_(options.name), slots_(slots_of(options)), handlers_(task_group_options{.name = options.name}) {}
+    : options_(options),
+      name_(options.name),
+      slots_(slots_of(options)),
+      handlers_(task_group_options{.name = options.name}) {}
 
 server::~server() {
   acceptor_ = {};
@@ -117,7 +120,16 @@ void server::rethrow_accept_error() {
   if (e) std::rethrow_exception(e);
 }
 
+void server::refuse_own_fiber() const {
+  const this_fiber::id caller = this_fiber::get_id();
+  const bool accepts = caller != 0 && accepting_.load(shim::order::relaxed) == caller;  // relaxed: see the constructor
+  if (accepts || detail::runs_in_task_of(handlers_))
+    detail::throw_misuse("runnel::server: a handler, or the source, waits for the end of its own server, and so for "
+                         "itself: let it call stop(), and who made the server wait");
+}
+
 shutdown_report server::shutdown(duration limit) {
+  refuse_own_fiber();
   const time_point deadline = limit.from_now();
   stop();
   try {
@@ -136,6 +148,7 @@ shutdown_report server::shutdown(duration limit) {
 }
 
 void server::wait() {
+  refuse_own_fiber();
   try {
     acceptor_.join();
     handlers_.wait();

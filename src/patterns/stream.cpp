@@ -1,5 +1,5 @@
-// Lock order: one_waits_ is held while the group is waited for. Its producers never ask for it: they own no end of their own
-// stream.
+// Lock order: one_waits_ is held while the group is waited for. Its producers never ask for it: they own no end of
+// their own stream.
 #include <runnel/detail/stream_core.hpp>
 
 #include <mutex>

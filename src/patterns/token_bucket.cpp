@@ -2,19 +2,21 @@
 //
 // Protocol
 //  1. Bookings are one compare-exchange of full_at_. What is refused writes nothing.
-//  2. The settings change under the lock: full_at_ becomes `changing`, then they are written, then full_at_ gets its new
-//     value. Whoever finds `changing` waits for the lock.
-//  3. Whoever uses the settings reads them between two looks at full_at_ (the second is the compare-exchange of a booking).
-//     If both find the same, the settings are those that belong to it: this is a seqlock whose number is the state itself.
-//     A change never leaves full_at_ as it was: a full bucket is full since an instant that no other change has used. (After
-//     several changes it may be to the nanosecond what it was; then one booking counts with settings of either side.)
-// Giving back: the word is the sum of all that was booked and not given back, and whoever acts does so when that sum, up to
-// himself, has come. So all of a booking can be given back at any time, and never more is used than has come. To keep back
-// what was booked behind it is a rule of courtesy: nobody who books later is served before them.
+//  2. The settings change under the lock: full_at_ becomes `changing`, then they are written, then full_at_ gets its
+//     new value. Whoever finds `changing` waits for the lock.
+//  3. Whoever uses the settings reads them between two looks at full_at_ (the second is the compare-exchange of a
+//     booking). If both find the same, the settings are those that belong to it: this is a seqlock whose number is the
+//     state itself.
+//     A change never leaves full_at_ as it was: a full bucket is full since an instant that no other change has used.
+//     (After several changes it may be to the nanosecond what it was; then one booking counts with settings of either
+//     side.)
+// Giving back: the word is the sum of all that was booked and not given back, and whoever acts does so when that sum,
+// up to himself, has come. So all of a booking can be given back at any time, and never more is used than has come. To
+// keep back what was booked behind it is a rule of courtesy: nobody who books later is served before them.
 // Numbers: `far` bounds all instants, so that sums of two fit. A cost is rounded to whole nanoseconds.
 // Rejected
-//  - Tokens and the time of the last look under a lock (Go's x/time/rate): a refusal, the case that must be cheap under load,
-//    writes two shared words.
+//  - Tokens and the time of the last look under a lock (Go's x/time/rate): a refusal, the case that must be cheap under
+//    load, writes two shared words.
 //  - A pointer to immutable settings: one more miss for each booking, and somebody has to free them.
 #include <runnel/detail/token_bucket.hpp>
 
@@ -85,7 +87,8 @@ instant token_bucket::after_change() const noexcept {
 token_bucket::booking token_bucket::outcome(const scale& s, instant full_at, instant now, std::uint64_t n) noexcept {
   if (s.interval == 0) return {now, full_at, s.number};
   const instant t = time_of(now, s.stands_at);
-  const double cost = static_cast<double>(static_cast<std::int64_t>(n)) * s.interval;  // the signed one is converted faster
+  // the signed one is converted faster
+  const double cost = static_cast<double>(static_cast<std::int64_t>(n)) * s.interval;
   const instant full = std::max(full_at, t) + rounded(cost);
   if (n > INT64_MAX || full > far) return {refused, full_at, s.number};
   const instant act = full - s.room;
@@ -107,7 +110,8 @@ bool token_bucket::take(instant now, std::uint64_t n) noexcept {
     const instant full = std::max(seen, t) + static_cast<instant>(cost);
     const bool there = full - room <= t && n <= INT64_MAX;
     // relaxed: hands on nothing but the number
-    if (instant same = seen; there && full_at_.compare_exchange(same, full, shim::order::relaxed, shim::order::relaxed)) return true;
+    if (instant same = seen; there && full_at_.compare_exchange(same, full, shim::order::relaxed, shim::order::relaxed))
+      return true;
     const instant again = full_at_.load(shim::order::acquire);  // acquire: as the first
     if (!there && again == seen) return false;
     seen = again;
@@ -122,10 +126,12 @@ token_bucket::booking token_bucket::book(instant now, std::uint64_t n, instant l
     // acquire: if any of the settings is of a later change, what follows finds `changing`, or something later
     shim::fence(shim::order::acquire);
     const booking made = outcome(s, seen, now, n);
-    const bool possible = b == bound::none || (made.act <= latest && made.act != refused && (n <= s.burst || s.interval == 0));
+    const bool fits = made.act <= latest && made.act != refused && (n <= s.burst || s.interval == 0);
+    const bool possible = b == bound::none || fits;
     const bool writes = possible && made.full != seen;
     // relaxed: hands on nothing but the number
-    if (instant same = seen; writes && full_at_.compare_exchange(same, made.full, shim::order::relaxed, shim::order::relaxed))
+    if (instant same = seen;
+        writes && full_at_.compare_exchange(same, made.full, shim::order::relaxed, shim::order::relaxed))
       return made;
     const instant again = full_at_.load(shim::order::acquire);  // acquire: as the first
     if (!writes && again == seen) return possible ? made : booking{};
@@ -179,16 +185,20 @@ void token_bucket::change(limits l, instant now, booking* also) {
   now = std::max(now, changed_at_);  // changes may come in another order than that in which they looked at the clock
   const scale old = read();  // ours: only who holds the lock writes them
   scale fresh = scale_of(l, now, old.number + 1);
-  if (fresh.stands_at != moves && old.stands_at != moves) fresh.stands_at = std::max(now, old.stands_at + 1);  // so full_at_ changes
+  // so full_at_ changes
+  if (fresh.stands_at != moves && old.stands_at != moves) fresh.stands_at = std::max(now, old.stands_at + 1);
   const instant old_now = time_of(now, old.stands_at), fresh_now = time_of(now, fresh.stands_at);
   const auto moved = [&](instant full) {
-    const double missing = old.interval == 0 || full <= old_now ? 0 : static_cast<double>(full - old_now) / old.interval;
+    const bool is_full = old.interval == 0 || full <= old_now;
+    const double missing = is_full ? 0 : static_cast<double>(full - old_now) / old.interval;
     const double tokens = static_cast<double>(old.burst) - missing;
     const double then = (static_cast<double>(fresh.burst) - tokens) * fresh.interval;
-    return fresh.interval == 0 || then <= 0 ? always_full + fresh.number : std::min(far, fresh_now + std::min(far, rounded(then)));
+    if (fresh.interval == 0 || then <= 0) return always_full + fresh.number;
+    return std::min(far, fresh_now + std::min(far, rounded(then)));
   };
   const instant full = full_at_.exchange(changing, shim::order::relaxed);  // relaxed: a number
-  // release: whoever has read one of the new settings, and passed the acquire fence, finds `changing` or something later
+  // release: whoever has read one of the new settings, and passed the acquire fence, finds `changing` or something
+  // later
   shim::fence(shim::order::release);
   write(fresh);
   const instant then = moved(full);

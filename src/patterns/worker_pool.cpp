@@ -1,15 +1,16 @@
 // A pool is a bounded channel of jobs, and workers in a task group that receive from it.
 //
-// Ends. Closing the queue refuses new jobs and releases who waits to submit; workers go on until it is empty (drain). Canceling
-// the group, too, interrupts the workers; what is still queued is then taken out and destroyed (stop_at_once), by whoever
-// stops, and by each worker that ends by an exception: so when somebody cancels the context above, or a worker finds no memory,
-// nobody is left waiting in submit or for a job.
-// Retiring. A worker receives under a context of its own besides; canceling it makes it leave before its next job, not in the
-// middle of one, and a canceled receive has taken nothing.
-// A job with a handle. queued -> running -> ended, or queued -> ended when it is canceled first or discarded; under the job's
-// lock, so that a cancellation meets the context of the job that it is for, and not the next one's. The entry of a job that
-// ended in the queue stays there until a worker drops it.
-// Lock order: none is held while another is taken. Under a job's lock its context is canceled, which runs nothing of the user.
+// Ends. Closing the queue refuses new jobs and releases who waits to submit; workers go on until it is empty (drain).
+// Canceling the group, too, interrupts the workers; what is still queued is then taken out and destroyed
+// (stop_at_once), by whoever stops, and by each worker that ends by an exception: so when somebody cancels the context
+// above, or a worker finds no memory, nobody is left waiting in submit or for a job.
+// Retiring. A worker receives under a context of its own besides; canceling it makes it leave before its next job, not
+// in the middle of one, and a canceled receive has taken nothing.
+// A job with a handle. queued -> running -> ended, or queued -> ended when it is canceled first or discarded; under the
+// job's lock, so that a cancellation meets the context of the job that it is for, and not the next one's. The entry of
+// a job that ended in the queue stays there until a worker drops it.
+// Lock order: none is held while another is taken. Under a job's lock its context is canceled, which runs nothing of
+// the user.
 #include <runnel/detail/worker_pool_core.hpp>
 
 #include <runnel/channel.hpp>
@@ -47,7 +48,8 @@ void job_core::end(std::exception_ptr e, bool pool_canceled) noexcept {
     }
   }
   const std::lock_guard hold(lock_);
-  error_ = by_cancellation && (cancel_asked_ || pool_canceled) ? std::make_exception_ptr(task_canceled()) : std::move(e);
+  const bool as_asked = by_cancellation && (cancel_asked_ || pool_canceled);
+  error_ = as_asked ? std::make_exception_ptr(task_canceled()) : std::move(e);
   settle(state::ended);
 }
 
@@ -95,12 +97,15 @@ void job_core::drop_error() noexcept {
 // ---- the pool --------------------------------------------------------------------------------------------------
 
 worker_pool_core::worker_pool_core(const worker_pool_options& o)
-    : on_failure_(o.on_failure), group_({.name = o.name.empty() ? std::string_view("worker_pool") : o.name}), context_(group_.get_context()) {
+    : on_failure_(o.on_failure),
+      group_({.name = o.name.empty() ? std::string_view("worker_pool") : o.name}),
+      context_(group_.get_context()) {
   if (o.workers == 0) throw_misuse("runnel::worker_pool: no workers would never begin: give 1 or more");
 }
 
 void worker_pool_core::resize(std::size_t workers) {
-  if (workers == 0) throw_misuse("runnel::worker_pool::resize: no workers would never begin: give 1 or more, or shut it down");
+  if (workers == 0)
+    throw_misuse("runnel::worker_pool::resize: no workers would never begin: give 1 or more, or shut it down");
   std::vector<cancel_handle> retired;
   const std::lock_guard hold(lock_);
   if (stopped_) throw pool_stopped();
@@ -147,7 +152,14 @@ void worker_pool_core::stop_at_once() noexcept {
   discard_queued();
 }
 
+void worker_pool_core::refuse_own_job() const {
+  if (runs_in_task_of(group_))
+    throw_misuse("runnel::worker_pool: a job waits for the end of its own pool, and so for itself: "
+                 "let who made the pool end it");
+}
+
 bool worker_pool_core::shutdown(duration limit) {
+  refuse_own_job();
   {
     const std::lock_guard hold(lock_);
     stopped_ = true;

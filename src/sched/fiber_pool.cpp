@@ -219,6 +219,11 @@ void start_fiber(fiber* f, job& work) noexcept {
   runtime::instance().schedule_new(f, w);
 }
 
+const job* current_job() noexcept {
+  const agent& a = this_agent();
+  return a.is_fiber ? static_cast<const fiber&>(a).work.load(shim::order::relaxed) : nullptr;  // relaxed: the caller's own
+}
+
 // A fiber that begins exchanges its stack for the one that was in use a moment ago: so many fibers that are started at once
 // and end soon use few stacks, and those are in the caches. Each record still has a stack of its own at any time.
 void* begin_fiber(fiber& f, fiber_cache& cache) noexcept {

@@ -88,7 +88,8 @@ const char* to_string(wait_reason r) noexcept {
       "a group's slot", "wait group", "mutex", "blocking call", "readable descriptor", "writable descriptor",
       "the root fiber", "the end of an after_func", "a bubble",
       "condition variable", "semaphore", "shared mutex, shared", "shared mutex, exclusive",
-      "once", "lazy", "latch", "barrier", "event", "rcu grace period", "fork-join"};
+      "once", "lazy", "latch", "barrier", "event", "rcu grace period", "fork-join",
+      "tokens of a rate limiter", "another's execution in a single_flight"};
   return names[static_cast<std::size_t>(r)];
 }
 

@@ -15,7 +15,7 @@
 namespace runnel::inline RUNNEL_ABI::detail {
 
 bool once_core::begin(sched::wait_reason reason) {
-  const bool cancelable = reason == sched::wait_reason::lazy;
+  const bool cancelable = reason != sched::wait_reason::once;
   sched::agent& caller = sched::this_agent();
   if (cancelable) check_canceled(caller, nullptr);
   sched::waiter w(caller);

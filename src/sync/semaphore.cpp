@@ -130,16 +130,16 @@ bool semaphore::try_acquire(std::ptrdiff_t n) {
   return false;
 }
 
-bool semaphore::acquire_until(std::ptrdiff_t n, time_point deadline, detail::context_node* extra) {
+bool semaphore::acquire_until(std::ptrdiff_t n, time_point deadline, detail::context_node* extra, reported as) {
   choice_point(operation::acquire, this);
   const std::uint64_t wanted = checked(n);
   sched::agent& caller = sched::this_agent();
   detail::check_canceled(caller, extra);
-  return wanted == 0 || take(wanted) || wait_for_turn(caller, wanted, deadline, extra);
+  return wanted == 0 || take(wanted) || wait_for_turn(caller, wanted, deadline, extra, as);
 }
 
 [[gnu::noinline]] bool semaphore::wait_for_turn(sched::agent& caller, std::uint64_t wanted, time_point deadline,
-                                                detail::context_node* extra) {
+                                                detail::context_node* extra, reported as) {
   sched::waiter w(caller);
   sched::wait_node node(w);
   node.note = wanted;
@@ -151,7 +151,7 @@ bool semaphore::acquire_until(std::ptrdiff_t n, time_point deadline, detail::con
     }
     join_queue(node);
   }
-  const sched::claim_token t = detail::wait(caller, w, sched::wait_reason::semaphore, this, deadline, extra);
+  const sched::claim_token t = detail::wait(caller, w, as.reason, as.object, deadline, extra);
   if (t == sched::granted) {
     hb_acquire(this);
     return true;

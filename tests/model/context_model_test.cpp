@@ -3,6 +3,7 @@
 #include "checker/expect.hpp"
 
 #include <runnel/context.hpp>
+#include <runnel/detail/joined_scope.hpp>
 
 #include <optional>
 
@@ -352,6 +353,60 @@ TEST(context, a_wait_under_it_is_ended_by_its_cancellation) {
     gift never;
     check(never.take() == runnel::sched::was_canceled, "canceled");
   }));
+}
+
+// ---- two contexts joined ------------------------------------------------------------------------------------------
+
+TEST(context, a_wait_under_two_joined_ones_is_ended_by_either) {
+  for (const bool by_given : {false, true}) {
+    expect_passes(explore(bounds{2, 2}, [by_given] {
+      around::world w;
+      derived_context ambient = derive_cancel(context::background()), given = derive_cancel(context::background());
+      derived_context& ends = by_given ? given : ambient;
+      model::thread canceler([&] { ends.cancel.cancel(); });
+      const runnel::context_scope outer(ambient.ctx);
+      const runnel::detail::joined_scope both(given.ctx);
+      gift never;
+      check(never.take() == runnel::sched::was_canceled, "canceled");
+      check(node_of(context::current()).origin() == &node_of(ends.ctx), "of another one");
+      canceler.join();
+    }));
+  }
+}
+
+TEST(context, a_joined_one_that_goes_during_a_cancellation_is_left_alone) {
+  for (const bool by_given : {false, true}) {
+    expect_passes(explore(bounds{3, 2}, [by_given] {
+      around::world w;
+      derived_context ambient = derive_cancel(context::background()), given = derive_cancel(context::background());
+      model::thread canceler([&] { (by_given ? given : ambient).cancel.cancel(); });
+      const runnel::context_scope outer(ambient.ctx);
+      {
+        const runnel::detail::joined_scope both(given.ctx);
+        node_of(context::current()).ensure_linked();
+      }
+      canceler.join();
+    }));
+  }
+}
+
+TEST(context, of_both_cancellations_of_a_joined_one_the_first_stays) {
+  int outcomes = 0;
+  expect_passes(explore(bounds{2, 2}, [&] {
+    around::world w;
+    derived_context ambient = derive_cancel(context::background()), given = derive_cancel(context::background());
+    const runnel::context_scope outer(ambient.ctx);
+    const runnel::detail::joined_scope both(given.ctx);
+    context_node& n = node_of(context::current());
+    model::thread first([&] { ambient.cancel.cancel(); });
+    model::thread second([&] { given.cancel.cancel(); });
+    const context_node* const seen = n.origin();
+    first.join();
+    second.join();
+    check(n.is_canceled() && (!seen || n.origin() == seen), "another one");
+    outcomes |= n.origin() == &node_of(given.ctx) ? 1 : 2;
+  }));
+  EXPECT_EQ(outcomes, 3);
 }
 
 TEST(context, a_later_wait_under_it_is_ended_by_its_cancellation) {

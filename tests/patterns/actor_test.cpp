@@ -357,6 +357,33 @@ TEST_P(actor_test, a_question_that_is_dropped_or_destroyed_with_the_mailbox_is_a
   });
 }
 
+TEST_P(actor_test, a_message_told_under_a_given_context_is_accepted_dropped_or_refused_as_any) {
+  in_runtime([] {
+    auto given = derive_cancel(context::background());
+    channel<unit> begun, gate;
+    const auto make = [&] {
+      return [&](int) {
+        begun.try_send({});
+        gate.receive();
+      };
+    };
+    const int message = 1;
+    actor<int> drops({.mailbox = 1, .overflow = overflow_policy::drop_newest}, make);
+    EXPECT_TRUE(drops.tell(given.ctx, message));
+    while (drops.counters().queued != 0) yield();
+    EXPECT_TRUE(drops.tell(given.ctx, message));
+    EXPECT_FALSE(drops.tell(given.ctx, message));
+    given.cancel();
+    EXPECT_FALSE(drops.tell(given.ctx, message)) << "who does not wait does not look";
+    actor<int> waits({.mailbox = 1}, make);
+    EXPECT_THROW(waits.tell(given.ctx, message), canceled);
+    waits.stop();
+    EXPECT_THROW(waits.tell(context::background(), message), actor_stopped);
+    EXPECT_THROW(waits.ask<int>(context::background(), [](reply<int>) { return 1; }), actor_stopped);
+    gate.close();
+  });
+}
+
 TEST_P(actor_test, an_actor_that_would_wait_for_itself_is_told_so) {
   in_runtime([] {
     std::string asks, tells, joins;

@@ -291,6 +291,32 @@ TEST_P(batchers, an_exception_or_a_cancellation_destroys_what_was_not_flushed) {
   });
 }
 
+TEST_P(batchers, its_own_functions_that_would_wait_for_it_are_told_so) {
+  in_runtime([] {
+    batcher<int>* self = nullptr;
+    std::atomic<int> told{0};
+    const auto use_itself = [&] {
+      EXPECT_THROW(self->add(1), misuse);
+      EXPECT_THROW(self->flush(), misuse);
+      EXPECT_THROW(self->close(), misuse);
+      ++told;
+    };
+    batcher<int> b(
+        [&](std::vector<int>&) {
+          use_itself();
+          throw std::domain_error("failed");
+        },
+        {.on_failure = [&](std::vector<int>&&, std::exception_ptr) { use_itself(); }});
+    self = &b;
+    b.add(1);
+    b.flush();
+    EXPECT_EQ(told, 2);
+    b.add(2);  // nothing was closed
+    b.close();
+    EXPECT_EQ(told, 4);
+  });
+}
+
 TEST_P(batchers, wrong_options_are_misuse) {
   in_runtime([] {
     const auto drop = [](std::vector<int>&) {};

@@ -152,6 +152,24 @@ TEST_P(cache_laws, who_waits_goes_on_when_the_one_who_loads_is_canceled) {
   });
 }
 
+TEST_P(cache_laws, whose_given_context_ends_leaves_the_load_to_the_others) {
+  in_bubble([] {
+    cache_of_int c({}, [](const std::string&) { return sleep_for(2h), 2; });
+    auto given = derive_cancel(context::background());
+    auto first = go([&] { EXPECT_THROW(c.get_or_load(given.ctx, "a", [] { return sleep_for(1h), 1; }), canceled); });
+    sleep_for(1s);
+    auto second = go([&] { return c.get(context::background(), "a"); });
+    sleep_for(1s);
+    given.cancel();
+    first.get();
+    EXPECT_EQ(second.get(), 2);
+    EXPECT_EQ(c.get(given.ctx, "a"), 2) << "what is there is returned all the same";
+    EXPECT_EQ(c.get_or_load(given.ctx, "a", [] { return 3; }), 2);
+    EXPECT_THROW(c.get(given.ctx, "b"), canceled);
+    EXPECT_EQ(c.stats().failures, 0) << "a cancellation is no failure of a load";
+  });
+}
+
 TEST_P(cache_laws, what_is_invalidated_while_it_is_loaded_is_not_kept) {
   in_bubble([] {
     cache_of_int c;

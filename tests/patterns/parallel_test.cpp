@@ -307,6 +307,35 @@ TEST_P(parallel_test, a_canceled_caller_begins_nothing) {
   });
 }
 
+TEST_P(parallel_test, a_context_that_is_given_counts_besides_the_ambient_one) {
+  in_runtime([this] {
+    auto given = derive_cancel(context::background());
+    const auto r = parallel_invoke(given.ctx, [] { return 1; }, [] { return 2; });
+    EXPECT_EQ(std::get<0>(r) + std::get<1>(r), 3);
+    std::atomic<int> sum{0};
+    parallel_for_each(given.ctx, numbers(4), [&](int v) { sum += v; });
+    EXPECT_EQ(parallel_transform(given.ctx, numbers(3), [](int v) { return v; }), numbers(3));
+    EXPECT_EQ(parallel_reduce(given.ctx, numbers(4), 0, std::plus<>()), sum);
+    channel<int> empty;
+    auto canceler = start([&] {
+      until_waiting(1);
+      given.cancel();
+    });
+    try {
+      parallel_for_each(given.ctx, numbers(3), [&](int) { empty.receive(); }, {.grain = 1});
+      ADD_FAILURE() << "was not canceled";
+    } catch (const canceled& c) {
+      EXPECT_EQ(c.origin(), given.ctx);
+    }
+    canceler.join();
+    bool ran = false;
+    EXPECT_THROW(parallel_invoke(given.ctx, [&] { ran = true; }), canceled);
+    EXPECT_THROW(parallel_transform(given.ctx, numbers(3), [&](int) { return ran = true; }), canceled);
+    EXPECT_THROW(parallel_reduce(given.ctx, numbers(3), 0, [&](int, int) { return ran = true; }), canceled);
+    EXPECT_FALSE(ran);
+  });
+}
+
 TEST_P(parallel_test, a_cancellation_ends_it_between_grains_and_where_a_part_waits) {
   in_runtime([this] {
     auto limited = derive_cancel(context::current());

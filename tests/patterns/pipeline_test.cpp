@@ -345,6 +345,24 @@ TEST_P(pipelines, cancellation_and_time_limits_are_those_of_the_caller) {
   });
 }
 
+TEST_P(pipelines, a_context_that_is_given_to_the_terminal_ends_every_stage) {
+  in_runtime([] {
+    bubble([] {
+      const auto slow = [](int v) { return sleep_for(1s), v; };
+      auto limited = derive_timeout(context::background(), 10500ms);
+      int seen = 0;
+      const auto see = [&](int) { ++seen; };
+      EXPECT_THROW(from(naturals()) | map(slow, {.workers = 2}) | for_each(limited.ctx, see), deadline_exceeded);
+      EXPECT_EQ(seen, 20);
+      EXPECT_THROW(from(naturals()) | map(slow) | collect(limited.ctx), canceled);
+      EXPECT_THROW(from(naturals()) | map(slow, {.buffer = 1}) | drain(limited.ctx), canceled);
+      const context endless = context::background();
+      EXPECT_EQ(from(first(3)) | map(slow) | collect(endless), first(3));
+      EXPECT_EQ(from(first(3)) | map(slow, {.workers = 3}) | drain(endless), 3u);
+    });
+  });
+}
+
 TEST_P(pipelines, stages_see_the_values_of_the_callers_context) {
   in_runtime([] {
     static constexpr context_key<int> key;

@@ -1,6 +1,7 @@
 // rate_limiter, keyed_rate_limiter: how many tokens there are, who gets them, and what is given back.
 #include "support/fixture.hpp"
 
+#include <runnel/debug/dump_fibers.hpp>
 #include <runnel/patterns/keyed_rate_limiter.hpp>
 #include <runnel/patterns/rate_limiter.hpp>
 #include <runnel/testing/bubble.hpp>
@@ -518,6 +519,104 @@ TEST_P(rate_limiter_laws, idle_keys_are_forgotten_and_all_others_as_far_as_there
     EXPECT_TRUE(limiter.allow(100)) << "forgotten, for want of room";
     EXPECT_FALSE(limiter.allow(19)) << "somebody waits for it";
     waiter.get();
+  });
+}
+
+TEST_P(rate_limiter_laws, a_keys_reservation_is_given_back_to_its_bucket_alone_and_keeps_it) {
+  in_bubble([] {
+    keyed_rate_limiter<int> limiter(rate::per_second(1), 2, 4);
+    const time_point start = steady_clock::now();
+    auto now = limiter.reserve(1, 2);
+    ASSERT_TRUE(now);
+    EXPECT_EQ(now.time_to_act(), start);
+    auto later = limiter.reserve(1, 2);
+    EXPECT_EQ(later.delay(), 2s);
+    EXPECT_TRUE(limiter.allow(2, 2)) << "another key's bucket is full";
+    EXPECT_FALSE(limiter.reserve(1, 3)) << "more than the burst";
+    EXPECT_FALSE(limiter.reserve_within(1s, 1));
+    EXPECT_TRUE(limiter.reserve_within(3s, 1).ok());
+    later.cancel();
+    EXPECT_FALSE(later.ok());
+    EXPECT_EQ(limiter.reserve(1).delay(), 3s) << "one was booked behind it: of two tokens one came back";
+    auto held = limiter.reserve(1);
+    for (int k = 10; k < 100; ++k) EXPECT_TRUE(limiter.allow(k, 2));
+    EXPECT_LE(limiter.size(), 5u);
+    EXPECT_FALSE(limiter.allow(1)) << "not forgotten: somebody has a reservation";
+    held.cancel();
+    auto moved = std::move(held);
+    EXPECT_FALSE(moved.ok());
+    now.cancel();
+    auto refused = limiter.reserve(1, 3);
+    EXPECT_FALSE(refused.ok());
+    for (int k = 100; k < 200; ++k) EXPECT_TRUE(limiter.allow(k, 2));
+    EXPECT_TRUE(limiter.allow(1, 2)) << "what is given back or refused keeps no bucket";
+  });
+}
+
+TEST_P(rate_limiter_laws, a_change_of_the_limits_holds_for_known_keys_and_those_that_come) {
+  in_bubble([] {
+    keyed_rate_limiter<int> limiter(rate::per_second(1), 1);
+    EXPECT_TRUE(limiter.allow(1));
+    const time_point start = steady_clock::now();
+    auto waiter = go([&] {
+      limiter.wait(1);
+      return since(start);
+    });
+    sleep_for(500ms);
+    limiter.set_rate(rate::every(10s));
+    EXPECT_EQ(waiter.get(), 5500ms) << "half a token came at the old rate, half at the new one";
+    EXPECT_TRUE(limiter.allow(2));
+    EXPECT_EQ(limiter.reserve(2).delay(), 10s) << "one that came later";
+    limiter.set_burst(3);
+    EXPECT_FALSE(limiter.allow(1)) << "a known key has as many tokens as before";
+    EXPECT_TRUE(limiter.allow(3, 3)) << "a new one begins with a full bucket";
+    EXPECT_EQ(limiter.burst(), 3u);
+    EXPECT_EQ(limiter.get_rate(), rate::every(10s));
+    EXPECT_THROW(limiter.set_rate(rate::per_second(1e-12)), misuse);
+    EXPECT_EQ(limiter.get_rate(), rate::every(10s)) << "nothing has changed";
+    limiter.set_rate(rate::unlimited());
+    EXPECT_TRUE(limiter.allow(1, 100));
+  });
+}
+
+TEST_P(rate_limiter_laws, no_key_misses_a_change_of_the_limits_that_it_meets) {
+  in_runtime([] {
+    for (std::size_t i = scaled(100); i-- > 0;) {
+      keyed_rate_limiter<int> limiter(rate::none(), 1, 1'000'000);
+      std::vector<party> parties;
+      for (int n = 0; n < 2; ++n)
+        parties.push_back(start([&, n] {
+          for (int k = n; k < 200; k += 2) {
+            limiter.allow(k);
+            yield();
+          }
+        }));
+      parties.push_back(start([&] { limiter.set_burst(5); }));
+      parties.push_back(start([&] { limiter.set_rate(rate::unlimited()); }));
+      for (party& p : parties) p.join();
+      for (int k = 0; k < 200; ++k) EXPECT_TRUE(limiter.allow(k, 1000)) << k;
+      EXPECT_EQ(limiter.burst(), 5u);
+      limiter.set_rate(rate::none());
+      for (int k = 0; k < 200; ++k) EXPECT_FALSE(limiter.reserve(k, 6)) << "the burst of every key is 5";
+    }
+  });
+}
+
+TEST_P(rate_limiter_laws, reports_name_what_those_who_wait_wait_for) {
+  in_runtime([this] {
+    rate_limiter limiter(rate::none(), 1);
+    EXPECT_TRUE(limiter.allow());
+    std::vector<party> parties;
+    for (int n = 0; n < 3; ++n) parties.push_back(start([&] { limiter.wait(); }));
+    until_waiting(3);
+    const std::string report = fiber_report();
+    std::size_t said = 0;
+    for (std::size_t at = 0; (at = report.find("tokens of a rate limiter", at)) != std::string::npos; ++at) ++said;
+    if (!from_threads()) {
+      EXPECT_EQ(said, 3u) << report;
+    }
+    limiter.set_rate(rate::unlimited());
+    for (party& p : parties) p.join();
   });
 }
 

@@ -250,6 +250,54 @@ TEST_P(retry_laws, a_canceled_caller_gets_canceled_at_once) {
   });
 }
 
+TEST_P(retry_laws, a_context_that_is_given_ends_it_as_the_callers_own_does) {
+  in_bubble([] {
+    const auto p = with([](retry_policy& q) { q.delay = q.max_delay = 1h, q.budget = nanoseconds::max(); });
+    int calls = 0;
+    const auto fails = [&] {
+      ++calls;
+      throw failure("no");
+    };
+    const auto sleeps = [&] {
+      ++calls;
+      sleep_for(90min);
+    };
+    const auto start = steady_clock::now();
+    {
+      const auto limited = derive_timeout(context::background(), 1min);
+      EXPECT_THROW(retry(limited.ctx, p, fails), deadline_exceeded) << "between attempts";
+      EXPECT_THROW(retry(limited.ctx, p, fails), deadline_exceeded) << "before f is called";
+      EXPECT_EQ(calls, 1);
+    }
+    {
+      const auto limited = derive_timeout(context::background(), 1min);
+      EXPECT_THROW(retry(limited.ctx, p, sleeps), deadline_exceeded) << "in f, and it is no failure of the attempt";
+      EXPECT_EQ(calls, 2);
+    }
+    EXPECT_EQ(steady_clock::now(), start + 2min);
+    auto given = derive_cancel(context::background());
+    EXPECT_THROW(with_timeout(1min, [&] { retry(given.ctx, p, sleeps); }), deadline_exceeded) << "the ambient one too";
+    calls = 0;
+    EXPECT_EQ(retry(given.ctx, every_second,
+                    [&](std::size_t number) {
+                      if (++calls < 3) with_timeout(1s, [] { sleep_for(1h); });
+                      return number;
+                    }),
+              3u)
+        << "a limit of its own is a failure";
+    try {
+      retry(given.ctx, p, [&] {
+        given.cancel();
+        throw failure("in its place");
+      });
+      ADD_FAILURE();
+    } catch (const canceled& c) {
+      EXPECT_EQ(c.origin(), given.ctx);
+    }
+    this_fiber::checkpoint();
+  });
+}
+
 TEST_P(retry_laws, the_cancellation_of_something_else_is_not_retried) {
   in_bubble([] {
     int calls = 0;

@@ -264,6 +264,39 @@ TEST_P(serve_test, a_handler_may_stop_the_server) {
   });
 }
 
+TEST_P(serve_test, a_handler_or_source_that_would_wait_for_its_own_server_is_told_so) {
+  in_runtime([] {
+    server* self = nullptr;
+    std::atomic<int> told{0};
+    const auto wait_for_itself = [&] {
+      EXPECT_THROW(self->wait(), misuse);
+      EXPECT_THROW(self->shutdown(1h), misuse);
+      ++told;
+    };
+    channel<int> requests;
+    auto s = serve(requests, [&](int) { wait_for_itself(); });
+    self = &s;
+    requests.send(1);
+    requests.send(2);  // nothing was stopped
+    requests.close();
+    s.wait();
+    EXPECT_EQ(told, 2);
+
+    channel<unit> is_known;
+    auto by_source = serve(
+        [&]() -> std::optional<int> {
+          is_known.receive();
+          wait_for_itself();
+          return std::nullopt;
+        },
+        [](int) {});
+    self = &by_source;
+    is_known.close();
+    by_source.wait();
+    EXPECT_EQ(told, 3);
+  });
+}
+
 TEST_P(serve_test, a_shutdown_or_wait_that_is_canceled_cancels_the_handlers_and_joins_them) {
   in_runtime([] {
     bubble([] {

@@ -1,6 +1,7 @@
 // single_flight: one execution, shared by all who ask meanwhile, whoever of them is canceled.
 #include "support/fixture.hpp"
 
+#include <runnel/debug/dump_fibers.hpp>
 #include <runnel/patterns/single_flight.hpp>
 
 #include <atomic>
@@ -139,6 +140,61 @@ TEST_P(single_flight_laws, when_who_runs_is_canceled_the_next_one_runs_his_own) 
         canceled)
         << "at the entry";
     EXPECT_EQ(flights.run("k", [] { return 3; }), 3) << "nothing is left of it";
+  });
+}
+
+TEST_P(single_flight_laws, whose_given_context_ends_leaves_and_the_others_go_on) {
+  in_runtime([this] {
+    flights_of_int flights;
+    auto given = derive_cancel(context::background());
+    channel<unit> gate, begun;
+    const auto leaves = [&](int made) {
+      return [&, made] {
+        try {
+          flights.run(given.ctx, "k", [&] { return gate.receive(), made; });
+          ADD_FAILURE() << "was not canceled";
+        } catch (const canceled& c) {
+          EXPECT_EQ(c.origin(), given.ctx);
+        }
+      };
+    };
+    auto leader = start(leaves(1));
+    until_waiting(1);
+    auto waiter = start(leaves(2));
+    until_waiting(2);
+    auto other = start([&] {
+      const auto r = flights.run_shared(context::background(), "k", [&] {
+        begun.close();
+        gate.receive();
+        return 3;
+      });
+      EXPECT_EQ(r.value, 3);
+      EXPECT_FALSE(r.shared);
+    });
+    until_waiting(3);
+    given.cancel();
+    leader.join();
+    waiter.join();
+    begun.receive();
+    gate.close();
+    other.join();
+  });
+}
+
+TEST_P(single_flight_laws, reports_say_that_another_runs) {
+  in_runtime([this] {
+    flights_of_int flights;
+    channel<unit> gate;
+    std::vector<party> parties;
+    for (int n = 0; n < 2; ++n)
+      parties.push_back(start([&] { flights.run("k", [&] { return gate.receive(), 1; }); }));
+    until_waiting(2);
+    const std::string report = fiber_report();
+    if (!from_threads()) {
+      EXPECT_NE(report.find("another's execution in a single_flight"), std::string::npos) << report;
+    }
+    gate.close();
+    for (party& p : parties) p.join();
   });
 }
 

@@ -394,5 +394,20 @@ TEST_P(worker_pools, the_end_of_the_pool_destroys_and_joins) {
   });
 }
 
+TEST_P(worker_pools, a_job_that_would_wait_for_its_own_pool_is_told_so) {
+  in_runtime([] {
+    worker_pool<int>* self = nullptr;
+    worker_pool<int> pool([&](int) {
+      EXPECT_THROW(self->drain(), misuse);
+      EXPECT_THROW(self->shutdown(1h), misuse);
+      EXPECT_THROW(self->abort(), misuse);
+    });
+    self = &pool;
+    pool.submit(1).get();
+    pool.submit(2).get();  // nothing was stopped
+    pool.drain();
+  });
+}
+
 }  // namespace
 }  // namespace runnel::test

@@ -73,6 +73,8 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag>, p
   cancel_state state() noexcept;
   /// Cancels it and everything below; the first cancellation wins. Never allocates.
   void cancel(std::exception_ptr cause, cancel_state how = cancel_state::canceled) noexcept;
+  /// The same in the way in which `other` was, with its origin, which this node keeps alive.
+  void cancel_as(context_node& other) noexcept;
   /// The cause that was given, else the exception that a blocking call would throw; null while live.
   std::exception_ptr cause();
   [[noreturn]] void throw_canceled();
@@ -80,6 +82,8 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag>, p
   context_node* origin() noexcept;
   /// Whether the node with this number is this one or one above it.
   bool below(std::uint64_t other) const noexcept;
+  /// Besides the first, one whose cancellation reaches this one too; null but for a joined context.
+  virtual const context_node* second_parent() const noexcept { return nullptr; }
 
   /// `never` when there is none; of this node or one above.
   time_point deadline() const noexcept { return deadline_; }
@@ -133,13 +137,14 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag>, p
   cancel_state inherit() noexcept;
   void link() noexcept;
   void unlink() noexcept;
+  void cancel_from(context_node& origin, std::exception_ptr cause, cancel_state how) noexcept;
   bool cancel_one(context_node& origin, std::exception_ptr& cause, cancel_state how, context_node*& more) noexcept;
   /// After it was canceled, without locks.
   virtual void on_canceled() noexcept {}
 
   ref_ptr<context_node> cancel_parent_;  ///< null: nothing above can cancel it
   context_node* value_parent_;           ///< with a reference of its own unless it is cancel_parent_
-  context_node* origin_ = nullptr;       ///< this node or one above, which cancel_parent_ keeps alive
+  context_node* origin_ = nullptr;       ///< this node or one above, which the parents keep alive
   std::exception_ptr cause_;
   shim::atomic<node_extension*> extension_{nullptr};
   intrusive_list<context_node, sibling_tag> children_;

@@ -68,6 +68,10 @@ class lru_map {
     }
     return {};
   }
+  template <class F>
+  void for_each_value(F f) {
+    by_use_.for_each([&](slot& s) { f(s.value); });
+  }
 
  private:
   index index_;

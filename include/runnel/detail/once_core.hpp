@@ -1,4 +1,4 @@
-// What once and lazy share: one of the callers runs, the others wait. Its protocol stands in src/sync/once.cpp.
+// What once, lazy and single_flight share: one of the callers runs, the others wait. Its protocol stands in src/sync/once.cpp.
 #pragma once
 
 #include <runnel/context.hpp>
@@ -18,7 +18,7 @@ class once_core {
     return true;
   }
   /// Waits until it is done (false) or the caller has to run (true), who then calls finish(). Observes the cancellation of
-  /// the caller for the reason `lazy` only.
+  /// the caller but for the reason `once`.
   bool begin(sched::wait_reason reason);
   /// `last`: it is done. Else the next one who waits, or comes, runs.
   void finish(bool last) noexcept;

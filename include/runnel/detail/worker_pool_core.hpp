@@ -54,6 +54,7 @@ class job_core {
   void cancel() noexcept;
   bool done() const noexcept { return done_.is_set(); }
   void join() const { done_.wait(); }
+  void join(const context& ctx) const { done_.wait(ctx); }
   void join_shielded() const noexcept;
   /// Rethrows what ended it.
   void rethrow();
@@ -87,6 +88,8 @@ class worker_pool_core {
   std::size_t size();
   bool shutdown(duration limit);
   void abort() noexcept;
+  /// Throws misuse for a job, which would wait for its own end.
+  void refuse_own_job() const;
 
  protected:
   ~worker_pool_core() = default;

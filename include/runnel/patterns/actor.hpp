@@ -4,24 +4,26 @@
 //   runnel::actor<int> a([] { return counter{}; });  // the factory makes the state, on the actor's own fiber
 //   a.tell(5);
 //
-// Use when: a state has a life of its own: it changes by messages, fails and is made anew, outlives a call. When not: many
-// only read or change a value for moments (guarded, concurrent_map); the work needs no state (a task_group).
-// How: the state is called with each message, one at a time; where Message is a std::variant and the state is not callable
-// with it, with the alternative. A question carries a reply:
+// Use when: a state has a life of its own: it changes by messages, fails and is made anew, outlives a call. When not:
+// many only read or change a value for moments (guarded, concurrent_map); the work needs no state (a task_group).
+// How: the state is called with each message, one at a time; where Message is a std::variant and the state is not
+// callable with it, with the alternative. A question carries a reply:
 //   a.ask<long>([](reply<long> r) { return balance{std::move(r)}; })
-// Guarantees: messages of one sender are handled in its order. What happened before tell() happens before the handling, and
-// one handling before the next; the last before join() returns. The actor does not outlive its object.
+// Guarantees: messages of one sender are handled in its order. What happened before tell() happens before the handling,
+// and one handling before the next; the last before join() returns. The actor does not outlive its object.
 // Thread-safety: telling and asking from any fiber or thread, also through copies of its address, which may outlive it;
 // stop, abort, join, from any, join from one at a time.
-// Blocking and cancellation: tell waits where the mailbox is full and overflow is `block`; ask waits for the answer. The
-// handler runs under the context that was ambient at the actor's making: its cancellation ends the actor.
-// Errors: actor_stopped, with what ended the actor as its cause; mailbox_full; no_reply; misuse for an actor that would wait
-// for itself. A failure that nobody took by join() goes to the unhandled hook.
+// Blocking and cancellation: tell waits where the mailbox is full and overflow is `block`; ask waits for the answer.
+// The handler runs under the context that was ambient at the actor's making: its cancellation ends the actor.
+// Errors: actor_stopped, with what ended the actor as its cause; mailbox_full; no_reply; misuse for an actor that would
+// wait for itself. A failure that nobody took by join() goes to the unhandled hook.
 // Cost: tell is the send of a channel, handling the receive; a question is one allocation more.
-// Source: C. Hewitt et al. (1973); supervision: J. Armstrong, "Making reliable distributed systems …" (2003), Erlang/OTP.
+// Source: C. Hewitt et al. (1973); supervision: J. Armstrong, "Making reliable distributed systems …" (2003),
+// Erlang/OTP.
 #pragma once
 
 #include <runnel/base/atomic.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/go.hpp>
 #include <runnel/patterns/reply.hpp>
 #include <runnel/sync/mutex.hpp>
@@ -59,8 +61,8 @@ struct actor_options {
 /// What became of a message.
 enum class tell_status : std::uint8_t { accepted, dropped, full, timed_out, stopped };
 
-/// What has happened in an actor. Every accepted message is handled, failed, dropped, discarded, queued, or in the hands of
-/// the handler.
+/// What has happened in an actor. Every accepted message is handled, failed, dropped, discarded, queued, or in the
+/// hands of the handler.
 struct actor_counters {
   std::uint64_t handled = 0;   ///< the handler returned
   std::uint64_t failures = 0;  ///< handler or factory threw
@@ -165,13 +167,7 @@ class actor_box final : public actor_core {
     }
   }
   tell_status post(Message& m, time_point deadline) {
-    if (options.overflow != overflow_policy::block) return try_post(m);
-    if (is_the_caller()) {
-      const tell_status s = try_post(m);
-      if (s == tell_status::full)
-        refuse_itself("runnel::actor::tell: its own mailbox is full, and the actor would wait for itself");
-      return s;
-    }
+    if (!may_wait()) return post_without_waiting(m);
     switch (messages.send_until(std::move(m), deadline)) {
       case channel_status::ok:
         return tell_status::accepted;
@@ -181,25 +177,45 @@ class actor_box final : public actor_core {
         return tell_status::timed_out;
     }
   }
+  tell_status post(Message& m, const context& ctx) {
+    if (!may_wait()) return post_without_waiting(m);
+    try {
+      messages.send(ctx, std::move(m));
+      return tell_status::accepted;
+    } catch (const channel_closed&) {
+      return tell_status::stopped;
+    }
+  }
   /// Nobody gets in any more; what is queued ends here.
   void discard() noexcept {
     count_discarded(detail::channel_discard(messages.ref().peek()));
   }
 
   const channel<Message> messages;
+
+ private:
+  bool may_wait() const noexcept { return options.overflow == overflow_policy::block && !is_the_caller(); }
+  tell_status post_without_waiting(Message& m) {
+    const tell_status s = try_post(m);
+    if (s == tell_status::full && options.overflow == overflow_policy::block)
+      refuse_itself("runnel::actor::tell: its own mailbox is full, and the actor would wait for itself");
+    return s;
+  }
 };
 
 template <class State, class Message>
 inline constexpr bool handles_each = false;
 template <class State, class... Alternatives>
-inline constexpr bool handles_each<State, std::variant<Alternatives...>> = (std::is_invocable_v<State&, Alternatives> && ...);
+inline constexpr bool handles_each<State, std::variant<Alternatives...>> =
+    (std::is_invocable_v<State&, Alternatives> && ...);
 
 /// One life of the state. True: another one with a fresh state follows.
 template <class Message, class Factory>
 bool live(actor_box<Message>& box, Factory& factory) {
   using state_type = std::invoke_result_t<Factory&>;
   static_assert(std::is_invocable_v<state_type&, Message> || handles_each<state_type, Message>,
-                "runnel::actor: what the factory makes must be callable with the message, or with each alternative of it");
+                "runnel::actor: what the factory makes must be callable with the message, or with each alternative of "
+                "it");
   bool made = false;
   try {
     auto state = factory();
@@ -237,8 +253,8 @@ class actor_address {
   actor_address(const actor_address&) = default;
   actor_address& operator=(const actor_address&) = default;
 
-  /// Puts m into the mailbox, as the overflow policy says. False: it was dropped, and m is untouched. Throws actor_stopped,
-  /// or mailbox_full where the policy is `reject`; m is moved from only when it was accepted.
+  /// Puts m into the mailbox, as the overflow policy says. False: it was dropped, and m is untouched. Throws
+  /// actor_stopped, or mailbox_full where the policy is `reject`; m is moved from only when it was accepted.
   /// - blocks: while the mailbox is full, with overflow_policy::block; else never
   /// - cancel: throws canceled, with overflow_policy::block
   /// - threads: any
@@ -248,6 +264,17 @@ class actor_address {
   RUNNEL_PARKS bool tell(const M& m) const {
     M copy(m);
     return tell(std::move(copy));
+  }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: while the mailbox is full, with overflow_policy::block; else never
+  /// - cancel: throws canceled, with overflow_policy::block
+  /// - threads: any
+  RUNNEL_PARKS bool tell(const context& ctx, Message&& m) const { return accepted(box_->post(m, ctx)); }
+  template <std::same_as<Message> M = Message>
+    requires std::copy_constructible<M>
+  RUNNEL_PARKS bool tell(const context& ctx, const M& m) const {
+    M copy(m);
+    return tell(ctx, std::move(copy));
   }
   /// The same without waiting or throwing: what became of m. A policy that drops drops.
   /// - blocks: never
@@ -261,9 +288,9 @@ class actor_address {
     return try_tell(std::move(copy));
   }
 
-  /// Tells make(reply<R>), a message that holds the reply, and waits for the answer. Throws what tell() throws, what the
-  /// reply was given to fail with, and no_reply where it ended unanswered: the message was dropped, its handler failed, the
-  /// actor has ended. From the actor itself: misuse.
+  /// Tells make(reply<R>), a message that holds the reply, and waits for the answer. Throws what tell() throws, what
+  /// the reply was given to fail with, and no_reply where it ended unanswered: the message was dropped, its handler
+  /// failed, the actor has ended. From the actor itself: misuse.
   /// - blocks: until the message is in the mailbox, and until its reply is used or lost
   /// - cancel: throws canceled; an answer that comes later is dropped
   /// - threads: any
@@ -271,20 +298,23 @@ class actor_address {
   RUNNEL_PARKS R ask(Make&& make) const {
     return *ask_until<R>(never, std::forward<Make>(make));
   }
-  /// The same for at most `limit`, nullopt when that came first; the message may be handled all the same.
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until the message is in the mailbox, and until its reply is used or lost
+  /// - cancel: throws canceled; an answer that comes later is dropped
+  /// - threads: any
+  template <class R, class Make>
+  RUNNEL_PARKS R ask(const context& ctx, Make&& make) const {
+    return put_question<R>(ctx, std::forward<Make>(make))->get(ctx);
+  }
+  /// As the first for at most `limit`, nullopt when that came first; the message may be handled all the same.
   template <class R, class Make>
   RUNNEL_PARKS std::optional<R> ask_for(duration limit, Make&& make) const {
     return ask_until<R>(limit.from_now(), std::forward<Make>(make));
   }
   template <class R, class Make>
   RUNNEL_PARKS std::optional<R> ask_until(time_point deadline, Make&& make) const {
-    box_->refuse_itself("runnel::actor::ask: an actor that asks itself would wait for itself: call the function");
-    auto q = make_question<R>();
-    Message m(std::forward<Make>(make)(std::move(q.reply)));
-    const tell_status s = box_->post(m, deadline);
-    if (s == tell_status::timed_out) return std::nullopt;
-    if (!accepted(s)) throw no_reply();
-    return q.answer.get_until(deadline);
+    const auto answer = put_question<R>(deadline, std::forward<Make>(make));
+    return answer ? answer->get_until(deadline) : std::nullopt;
   }
 
   /// What has happened so far.
@@ -314,6 +344,17 @@ class actor_address {
     if (s == tell_status::full) throw mailbox_full();
     return s == tell_status::accepted;
   }
+  /// Puts the question into the mailbox; nullopt: there was no room until the deadline.
+  template <class R, class Bound, class Make>
+  std::optional<pending_reply<R>> put_question(const Bound& until, Make&& make) const {
+    box_->refuse_itself("runnel::actor::ask: an actor that asks itself would wait for itself: call the function");
+    auto q = make_question<R>();
+    Message m(std::forward<Make>(make)(std::move(q.reply)));
+    const tell_status s = box_->post(m, until);
+    if (s == tell_status::timed_out) return std::nullopt;
+    if (!accepted(s)) throw no_reply();
+    return std::move(q.answer);
+  }
   std::shared_ptr<detail::actor_box<Message>> box_;
 };
 
@@ -325,7 +366,8 @@ class actor : public actor_address<Message> {
   /// options that make no sense, std::bad_alloc without memory for its stack.
   template <class Factory>
     requires std::invocable<std::decay_t<Factory>&>
-  RUNNEL_SCOPED_SPAWN actor(const actor_options& options, Factory&& factory, source_location at = source_location::current())
+  RUNNEL_SCOPED_SPAWN actor(const actor_options& options, Factory&& factory,
+                            source_location at = source_location::current())
       : actor_address<Message>(options), fiber_(start(std::forward<Factory>(factory), at)) {}
   template <class Factory>
     requires std::invocable<std::decay_t<Factory>&>
@@ -354,8 +396,8 @@ class actor : public actor_address<Message> {
     aborted_.store(true, shim::order::release);  // release: pairs with join(), whoever calls it
     fiber_.cancel();
   }
-  /// Waits for the actor's end, which it does not bring about. Throws the failure that ended it, each time; task_canceled
-  /// where a cancellation did that was not abort()'s.
+  /// Waits for the actor's end, which it does not bring about. Throws the failure that ended it, each time;
+  /// task_canceled where a cancellation did that was not abort()'s.
   /// - blocks: until the actor has ended
   /// - cancel: throws canceled when the caller is canceled; the actor goes on
   /// - threads: any but the actor's own, one at a time
@@ -363,6 +405,14 @@ class actor : public actor_address<Message> {
     this->box().refuse_itself("runnel::actor::join: an actor that joins itself would wait for itself: stop() it");
     fiber_.join();
     this->box().rethrow_end(aborted_.load(shim::order::acquire));  // acquire: pairs with abort()
+  }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until the actor has ended
+  /// - cancel: throws canceled; the actor goes on
+  /// - threads: any but the actor's own, one at a time
+  RUNNEL_PARKS RUNNEL_JOINS void join(const context& ctx) {
+    const detail::joined_scope both(ctx);
+    join();
   }
 
  private:

@@ -4,25 +4,27 @@
 //   rows.add(r);      // from anywhere; waits when the flushing cannot keep up
 //   rows.close();     // flushes the rest, and throws if that failed
 //
-// Use when: doing it for a hundred at once costs hardly more than for one: inserts, writes, requests. When not: the values are a stage's
-// output; see pipeline's batch.
-// Guarantees: every value is in one batch, once, in the order in which it was added. A batch goes when it has `size` values, when they
-// have `bytes` bytes, or `age` after its first value was added, whichever comes first; on flush(); and at the end. One batch at a
-// time. The function runs on the batcher's own fiber, under no lock.
-// A failed batch is not lost: it goes, whole, with its exception, to the function given to on_failure, and the batcher goes on.
-// Without one it is kept in the batch_failed that every later call throws; what was added after it is handed back in the same
-// way. Values that somebody waits for (a reply in each) need on_failure: kept ones answer nobody.
-// Thread-safety: add, flush and close from any fiber or thread, but not from the function.
-// Blocking and cancellation: add waits while `waiting` values wait. The batcher runs under the context that was ambient when it
-// was made; canceled, it destroys what it has.
-// End: ~batcher is close(); when the scope is left by an exception or the caller is canceled, it cancels and destroys what was not
-// flushed. A failure that nobody saw goes to the unhandled hook.
-// Errors: batcher_closed after close(); misuse for a size of 0, and for one of bytes and bytes_of without the other. What on_failure
-// throws ends the batcher, and is thrown by close().
+// Use when: doing it for a hundred at once costs hardly more than for one: inserts, writes, requests. When not: the
+// values are a stage's output; see pipeline's batch.
+// Guarantees: every value is in one batch, once, in the order in which it was added. A batch goes when it has `size`
+// values, when they have `bytes` bytes, or `age` after its first value was added, whichever comes first; on flush();
+// and at the end. One batch at a time. The function runs on the batcher's own fiber, under no lock.
+// A failed batch is not lost: it goes, whole, with its exception, to the function given to on_failure, and the batcher
+// goes on. Without one it is kept in the batch_failed that every later call throws; what was added after it is handed
+// back in the same way. Values that somebody waits for (a reply in each) need on_failure: kept ones answer nobody.
+// Thread-safety: add, flush and close from any fiber or thread, but not from the function or on_failure.
+// Blocking and cancellation: add waits while `waiting` values wait. The batcher runs under the context that was ambient
+// when it was made; canceled, it destroys what it has.
+// End: ~batcher is close(); when the scope is left by an exception or the caller is canceled, it cancels and destroys
+// what was not flushed. A failure that nobody saw goes to the unhandled hook.
+// Errors: batcher_closed after close(); misuse for a size of 0, for one of bytes and bytes_of without the other, and
+// for a function that would wait for its own batcher. What on_failure throws ends the batcher, and is thrown by
+// close().
 // Cost: a message of a channel a value, and with an age a look at the clock; a fiber and a timer.
 #pragma once
 
 #include <runnel/channel.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/detail/task_core.hpp>
 #include <runnel/error.hpp>
 #include <runnel/sync/event.hpp>
@@ -83,7 +85,8 @@ class batcher {
         group_({.name = options_.name.empty() ? std::string_view("batcher") : options_.name}) {
     if (options_.size == 0) detail::throw_misuse("runnel::batcher: a batch of 0 is never full: give 1 or more");
     if (options_.bytes.has_value() != static_cast<bool>(options_.bytes_of))
-      detail::throw_misuse("runnel::batcher: bytes is how many a batch has, bytes_of how many a value has: give both or none");
+      detail::throw_misuse("runnel::batcher: bytes is how many a batch has, bytes_of how many a value has: "
+                           "give both or none");
     group_.go([this] { collect(); });
   }
   batcher(const batcher&) = delete;
@@ -101,28 +104,30 @@ class batcher {
 
   /// - blocks: while as many values wait as may
   /// - cancel: throws canceled, the value is destroyed
-  /// - threads: any
-  RUNNEL_PARKS void add(T value) {
-    const std::size_t bytes = options_.bytes_of ? options_.bytes_of(value) : 0;
-    send({std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, marker()});
-  }
-  /// Waits until everything that was added before has been flushed, whole or not. Throws batcher_closed when the batcher has
-  /// ended without.
+  /// - threads: any, but the batcher's own, for which it throws misuse, as flush() and close() do
+  RUNNEL_PARKS void add(T value) { send(entry_of(std::move(value))); }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: while as many values wait as may
+  /// - cancel: throws canceled, the value is destroyed
+  /// - threads: any but the batcher's own
+  RUNNEL_PARKS void add(const context& ctx, T value) { send(entry_of(std::move(value)), ctx); }
+  /// Waits until everything that was added before has been flushed, whole or not. Throws batcher_closed when the batcher
+  /// has ended without.
   /// - blocks: until then
   /// - cancel: throws canceled; the batch goes all the same
-  /// - threads: any
-  RUNNEL_PARKS void flush() {
-    const auto waits = std::make_shared<flush_waiter>();
-    send({std::nullopt, 0, never, marker(waits)});
-    waits->over.wait();
-    rethrow_failure();
-    if (!waits->flushed) throw batcher_closed();
-  }
+  /// - threads: any but the batcher's own
+  RUNNEL_PARKS void flush() { flush_with(); }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until then
+  /// - cancel: throws canceled; the batch goes all the same
+  /// - threads: any but the batcher's own
+  RUNNEL_PARKS void flush(const context& ctx) { flush_with(ctx); }
   /// Takes no more values, flushes the rest, waits for that. A second call waits as well.
   /// - blocks: until all is flushed
   /// - cancel: throws canceled, and destroys what was not flushed
-  /// - threads: any
+  /// - threads: any but the batcher's own
   RUNNEL_PARKS RUNNEL_JOINS void close() {
+    refuse_own_fiber();
     why_is_known_.set();
     queue_.close();
     try {
@@ -133,6 +138,14 @@ class batcher {
       throw;
     }
     rethrow_failure();
+  }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until all is flushed
+  /// - cancel: throws canceled, and destroys what was not flushed
+  /// - threads: any but the batcher's own
+  RUNNEL_PARKS RUNNEL_JOINS void close(const context& ctx) {
+    const detail::joined_scope both(ctx);
+    close();
   }
 
  private:
@@ -176,14 +189,35 @@ class batcher {
     return std::make_unique<holder>(std::forward<F>(f));
   }
 
-  void send(entry e) {
+  /// The function, and on_failure, which run on the batcher's fiber.
+  void refuse_own_fiber() const {
+    if (detail::runs_in_task_of(group_))
+      detail::throw_misuse("runnel::batcher: its own function adds, flushes or closes, and would wait for itself: "
+                           "let another fiber do so");
+  }
+  entry entry_of(T&& value) const {
+    const std::size_t bytes = options_.bytes_of ? options_.bytes_of(value) : 0;
+    return {std::optional<T>(std::move(value)), bytes, options_.age ? options_.age->from_now() : never, marker()};
+  }
+  /// With one context, or with none but the ambient one.
+  template <std::same_as<context>... Given>
+  void send(entry e, const Given&... ctx) {
+    refuse_own_fiber();
     try {
-      queue_.send(std::move(e));
+      queue_.send(ctx..., std::move(e));
     } catch (const channel_closed&) {
-      why_is_known_.wait();
+      why_is_known_.wait(ctx...);
       rethrow_failure();
       throw batcher_closed();
     }
+  }
+  template <std::same_as<context>... Given>
+  void flush_with(const Given&... ctx) {
+    const auto waits = std::make_shared<flush_waiter>();
+    send({std::nullopt, 0, never, marker(waits)}, ctx...);
+    waits->over.wait(ctx...);
+    rethrow_failure();
+    if (!waits->flushed) throw batcher_closed();
   }
   void rethrow_failure() {
     std::optional<batch_failed<T>> failure;
@@ -234,8 +268,8 @@ class batcher {
     bytes_ += e.bytes;
     if (batch_.size() == options_.size || (options_.bytes && bytes_ >= *options_.bytes) || is_old()) flush_batch();
   }
-  /// Whether it is time for the batch. When that is noticed late, what waits by then may still join it: after a slow flush all that
-  /// waits is old, and should not go one by one.
+  /// Whether it is time for the batch. When that is noticed late, what waits by then may still join it: after a slow
+  /// flush all that waits is old, and should not go one by one.
   bool is_old() {
     if (due_ == never) return false;
     if (joining_) return --*joining_ == 0;

@@ -3,18 +3,20 @@
 //   runnel::cache<std::string, profile> profiles({.capacity = 10'000, .ttl = 5min});
 //   profile p = profiles.get_or_load(user, [&] { return load(user); });
 //
-// Use when: something costly is asked for again and again, and may be a little old. When not: it must be the newest; it is
-// never to be forgotten (concurrent_map).
-// Guarantees: for one key at most one load runs at a time, and all who ask meanwhile get what it brings. Nothing older than
-// ttl is returned, but for stale_for, see below. What is invalidated while it is loaded is not kept. What happened before a
-// load ended happens before what it brought is returned. Values and keys are destroyed outside of all locks.
-// A value that is stale (older than ttl, by less than stale_for) is returned at once by get(), while one fiber of the cache's
-// own loads a new one; if that fails the stale one stays. The cache ends those fibers at its own end, and waits for them.
-// Thread-safety: all operations from anywhere. Hash, Equal and copying a V or K run under a lock: they must not use the cache.
-// Blocking and cancellation: a value that is there is returned without a look at the caller's context. Else as single_flight:
-// the load runs in the first caller's context, and when he is canceled the next one who waits loads.
-// Errors: what a load throws goes to all who wait for it, and is forgotten, unless errors are to be kept (error_ttl). A load
-// that asks for its own key throws misuse. What cannot be kept, without memory, is returned all the same.
+// Use when: something costly is asked for again and again, and may be a little old. When not: it must be the newest; it
+// is never to be forgotten (concurrent_map).
+// Guarantees: for one key at most one load runs at a time, and all who ask meanwhile get what it brings. Nothing older
+// than ttl is returned, but for stale_for, see below. What is invalidated while it is loaded is not kept. What happened
+// before a load ended happens before what it brought is returned. Values and keys are destroyed outside of all locks.
+// A value that is stale (older than ttl, by less than stale_for) is returned at once by get(), while one fiber of the
+// cache's own loads a new one; if that fails the stale one stays. The cache ends those fibers at its own end, and waits
+// for them.
+// Thread-safety: all operations from anywhere. Hash, Equal and copying a V or K run under a lock: they must not use the
+// cache.
+// Blocking and cancellation: a value that is there is returned without a look at the caller's context. Else as
+// single_flight: the load runs in the first caller's context, and when he is canceled the next one who waits loads.
+// Errors: what a load throws goes to all who wait for it, and is forgotten, unless errors are to be kept (error_ttl). A
+// load that asks for its own key throws misuse. What cannot be kept, without memory, is returned all the same.
 // Cost: a value that is there: a lock of a part, a hash, a comparison, the clock, a copy. To load: three allocations.
 // Source: B. Fitzpatrick's groupcache; stale-while-revalidate: RFC 5861.
 #pragma once
@@ -38,9 +40,11 @@ namespace runnel::inline RUNNEL_ABI {
 struct cache_options {
   static constexpr std::chrono::nanoseconds forever = std::chrono::nanoseconds::max();
 
-  std::size_t capacity = 1024;  ///< entries; then the one goes that was not used for the longest time (of its part, if large)
+  /// Entries; then the one goes that was not used for the longest time (of its part, if large).
+  std::size_t capacity = 1024;
   duration ttl = forever;       ///< how long a value is good
-  duration stale_for = std::chrono::nanoseconds(0);  ///< how long get() returns it after that; needs a loader of the cache's
+  /// How long get() returns it after that; needs a loader of the cache's.
+  duration stale_for = std::chrono::nanoseconds(0);
   duration error_ttl = std::chrono::nanoseconds(0);  ///< how long what a load threw is thrown again
 };
 
@@ -76,25 +80,29 @@ class cache {
   template <std::invocable F>
     requires std::convertible_to<std::invoke_result_t<F>, V>
   RUNNEL_PARKS V get_or_load(const K& key, F&& f) {
-    std::optional<V> there;
-    if (look(key, there, stale::counts_not) == found::nothing) return load(key, std::forward<F>(f));
-    return *std::move(there);
+    return kept_or_loaded(nullptr, key, std::forward<F>(f));
+  }
+  /// The same, observing ctx and the ambient context: f too, whose ambient context ends with either. Who waits for the
+  /// value too goes on when ctx is canceled.
+  /// - blocks: as f, or while another caller loads it
+  /// - cancel: throws canceled, unless the value is there
+  /// - threads: any
+  template <std::invocable F>
+    requires std::convertible_to<std::invoke_result_t<F>, V>
+  RUNNEL_PARKS V get_or_load(const context& ctx, const K& key, F&& f) {
+    return kept_or_loaded(&ctx, key, std::forward<F>(f));
   }
   /// The value of the key, else what the cache's own function returns; a stale one while that runs. Throws misuse where
   /// the cache has no function.
   /// - blocks: as the function, or while another caller loads it
   /// - cancel: throws canceled, unless the value is there
   /// - threads: any
-  RUNNEL_PARKS V get(const K& key) {
-    if (!loader_) detail::throw_misuse("runnel::cache: get() needs a function given to the constructor; else get_or_load()");
-    std::optional<V> there;
-    switch (look(key, there, stale::counts)) {
-      case found::nothing: return load(key, [&] { return loader_(key); });
-      case found::to_refresh: refresh(key); break;
-      case found::value: break;
-    }
-    return *std::move(there);
-  }
+  RUNNEL_PARKS V get(const K& key) { return kept_or_made(nullptr, key); }
+  /// The same, observing ctx as get_or_load() does.
+  /// - blocks: as the function, or while another caller loads it
+  /// - cancel: throws canceled, unless the value is there
+  /// - threads: any
+  RUNNEL_PARKS V get(const context& ctx, const K& key) { return kept_or_made(&ctx, key); }
   /// The value if it is there and good; loads nothing and counts nothing.
   /// - blocks: never
   /// - cancel: ignores
@@ -115,7 +123,8 @@ class cache {
     spoil(p, &key);
     keep(p, key, {std::move(value), nullptr, options_.ttl.from_now()}, nullptr);
   }
-  /// Forgets the key, and what is being loaded for it: who comes from now on loads anew. Whether there was anything kept.
+  /// Forgets the key, and what is being loaded for it: who comes from now on loads anew. Whether there was anything
+  /// kept.
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
@@ -177,12 +186,15 @@ class cache {
         room_each_(o.capacity / (mask_ + 1)), parts_(std::make_unique<cache_padded<part>[]>(mask_ + 1)) {}
   static const cache_options& checked(const cache_options& o, bool loads_itself) {
     constexpr std::chrono::nanoseconds zero(0);
-    if (o.capacity == 0) detail::throw_misuse("runnel::cache: capacity is 0: nothing would be kept; single_flight keeps nothing");
-    if (o.ttl.nanoseconds() <= zero) detail::throw_misuse("runnel::cache: ttl must be positive: no value would be good");
+    if (o.capacity == 0)
+      detail::throw_misuse("runnel::cache: capacity is 0: nothing would be kept; single_flight keeps nothing");
+    if (o.ttl.nanoseconds() <= zero)
+      detail::throw_misuse("runnel::cache: ttl must be positive: no value would be good");
     if (o.stale_for.nanoseconds() < zero || o.error_ttl.nanoseconds() < zero)
       detail::throw_misuse("runnel::cache: stale_for and error_ttl must not be negative");
     if (o.stale_for.nanoseconds() > zero && !loads_itself)
-      detail::throw_misuse("runnel::cache: stale_for needs a function that outlives the callers: give it to the constructor");
+      detail::throw_misuse("runnel::cache: stale_for needs a function that outlives the callers: "
+                           "give it to the constructor");
     return o;
   }
 
@@ -223,9 +235,28 @@ class cache {
     return c && now < c->good_until ? value_of(*c) : std::nullopt;
   }
 
+  template <class F>
+  V kept_or_loaded(const context* ctx, const K& key, F&& f) {
+    std::optional<V> there;
+    if (look(key, there, stale::counts_not) == found::nothing) return load(ctx, key, std::forward<F>(f));
+    return *std::move(there);
+  }
+  V kept_or_made(const context* ctx, const K& key) {
+    if (!loader_)
+      detail::throw_misuse("runnel::cache: get() needs a function given to the constructor; else get_or_load()");
+    std::optional<V> there;
+    switch (look(key, there, stale::counts)) {
+      case found::nothing: return load(ctx, key, [&] { return loader_(key); });
+      case found::to_refresh: refresh(key); break;
+      case found::value: break;
+    }
+    return *std::move(there);
+  }
   /// Loads by f, or shares another's load.
   template <class F>
-  V load(const K& key, F&& f) {
+  V load(const context* ctx, const K& key, F&& f) {
+    std::optional<detail::joined_scope> both;
+    if (ctx) both.emplace(*ctx);
     part& p = part_of(key);
     return flights_.run(key, [&]() -> V {
       if (auto value = brought(p, key)) return *std::move(value);

@@ -3,20 +3,22 @@
 //   runnel::circuit_breaker prices({.consecutive_failures = 3, .open_for = 10s});
 //   const auto p = prices.call([&] { return runnel::with_timeout(1s, [&] { return ask_for_price(item); }); });
 //
-// Use when: many call one dependency, and waiting for one that is down costs more than being told so. When not: an error is
-// of the caller's own making (is_failure); one caller tries again by itself.
-// States: closed, calls go through; too many failures make it open, calls throw circuit_open; after open_for it is half-open,
-// `probes` calls go through: if all succeed it is closed, if one fails it is open again.
-// Guarantees: never more than `probes` calls at a time while half-open, none while open. The outcome of a call that began
-// before the state changed changes nothing. on_change hears of each change once, in order, one at a time.
-// Blocking and cancellation: admission never waits; f runs in the caller's context. A cancellation of the caller is neither
-// success nor failure, a probe that it ends gives its place back. A time limit inside f is a failure, one around call() is not.
+// Use when: many call one dependency, and waiting for one that is down costs more than being told so. When not: an
+// error is of the caller's own making (is_failure); one caller tries again by itself.
+// States: closed, calls go through; too many failures make it open, calls throw circuit_open; after open_for it is
+// half-open, `probes` calls go through: if all succeed it is closed, if one fails it is open again.
+// Guarantees: never more than `probes` calls at a time while half-open, none while open. The outcome of a call that
+// began before the state changed changes nothing. on_change hears of each change once, in order, one at a time.
+// Blocking and cancellation: admission never waits; f runs in the caller's context. A cancellation of the caller is
+// neither success nor failure, a probe that it ends gives its place back. A time limit inside f is a failure, one
+// around call() is not.
 // Errors: circuit_open; what f throws; misuse for options that make no sense.
 // Cost: two short locks a call; no timer, no fiber, no allocation unless the state changes and on_change is set.
 // Source: M. Nygard, "Release It!" (2007).
 #pragma once
 
 #include <runnel/base/clock.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/sync/mutex.hpp>
 
 #include <array>
@@ -79,6 +81,16 @@ class circuit_breaker {
       admitted.threw();
       throw;
     }
+  }
+
+  /// The same, and f's ambient context ends with ctx too, whose cancellation is the caller's own: no failure.
+  /// - blocks: as f
+  /// - cancel: as f
+  /// - threads: any
+  template <class F>
+  RUNNEL_PARKS decltype(auto) call(const context& ctx, F&& f) {
+    const detail::joined_scope both(ctx);
+    return call(std::forward<F>(f));
   }
 
   /// As a call would find it now.

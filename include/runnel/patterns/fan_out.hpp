@@ -2,14 +2,16 @@
 //
 //   for (auto& word_count : runnel::fan_out(files, 8, count_words)) ...  // 8 files at a time
 //
-// Use when: each value costs time or waits for something, and at most so many may be worked on at once. When not: results in the
-// order of the source; see pipeline's map with workers. Nothing comes out of it; see a task_group with a limit.
-// Guarantees: each value is worked on once, by one of the workers; results come in the order in which they are ready. At most
-// `workers` are in f, at most `buffer` results wait: who does not read stops them. The first failure cancels the others, and
-// its exception comes when what waits has been received.
+// Use when: each value costs time or waits for something, and at most so many may be worked on at once. When not:
+// results in the order of the source; see pipeline's map with workers. Nothing comes out of it; see a task_group with a
+// limit.
+// Guarantees: each value is worked on once, by one of the workers; results come in the order in which they are ready.
+// At most `workers` are in f, at most `buffer` results wait: who does not read stops them. The first failure cancels
+// the others, and its exception comes when what waits has been received.
 // Thread-safety: f is called by several at once. The source is asked by one at a time.
 // Blocking, errors: as a stream. misuse for no workers.
-// Cost: a fiber for each worker; for each value a short lock where the source is not a channel for several, and a message.
+// Cost: a fiber for each worker; for each value a short lock where the source is not a channel for several, and a
+// message.
 // Source: Go's fan-out and fan-in pattern (go.dev/blog/pipelines), without the goroutines that stay when nobody reads.
 #pragma once
 
@@ -55,7 +57,8 @@ template <detail::sourceable S, class F>
 RUNNEL_SPAWNS auto fan_out(S&& source, std::size_t workers, F&& f, stream_options options = {}) {
   using work = detail::fan_work<detail::source_of<S>, std::decay_t<F>>;
   using result = std::invoke_result_t<std::decay_t<F>&, detail::source_value<S>>;
-  static_assert(!std::is_void_v<result>, "runnel::fan_out: f returns what the stream is to bring; for none see task_group");
+  static_assert(!std::is_void_v<result>,
+                "runnel::fan_out: f returns what the stream is to bring; for none see task_group");
   using T = std::decay_t<result>;
   if (workers == 0) detail::throw_misuse("runnel::fan_out: no workers would never begin: give 1 or more");
   auto shared = std::shared_ptr<work>(new work{detail::make_source(std::forward<S>(source)), std::forward<F>(f), {}});

@@ -3,10 +3,10 @@
 //   auto squares = runnel::generate<int>([](auto& out) { for (int i = 0;; ++i) out.send(i * i); });
 //   for (int v : squares) if (v > 1000) break;
 //
-// Use when: values come from code with a state of its own: a parser, a walk over a tree, a page after page. When not: they
-// stand in a range; every pattern reads ranges directly.
-// Guarantees, blocking, errors: as a stream. The function ends when it returns, when it throws, and at its next send once the
-// stream has gone.
+// Use when: values come from code with a state of its own: a parser, a walk over a tree, a page after page. When not:
+// they stand in a range; every pattern reads ranges directly.
+// Guarantees, blocking, errors: as a stream. The function ends when it returns, when it throws, and at its next send
+// once the stream has gone.
 // Cost: a fiber, and a message of a one-to-one channel for each value.
 #pragma once
 
@@ -28,7 +28,9 @@ RUNNEL_SPAWNS stream<T, spsc> generate(F&& f, stream_options options = {}) {
   if (options.buffer == 0) detail::throw_misuse("runnel::generate: a buffer of 0 holds nothing: give 1 or more");
   auto ends = make_channel<T, spsc>(options.buffer);
   auto producers = std::make_shared<detail::stream_core>(options.name);
-  producers->produce(std::move(ends.tx), [body = std::decay_t<F>(std::forward<F>(f))](auto& out) mutable { std::invoke(body, out); });
+  producers->produce(std::move(ends.tx), [body = std::decay_t<F>(std::forward<F>(f))](auto& out) mutable {
+    std::invoke(body, out);
+  });
   return stream<T, spsc>(std::move(ends.rx), std::move(producers));
 }
 

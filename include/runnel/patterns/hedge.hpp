@@ -2,17 +2,21 @@
 //
 //   const auto page = runnel::hedge({.delay = 50ms, .attempts = 3}, [&] { return fetch(url); });
 //
-// Use when: a call that may be repeated is sometimes much slower than usual, for reasons of its own (one slow replica, a lost
-// packet). When not: it changes something and must happen once; or everything is slow, where more calls make it worse.
+// Use when: a call that may be repeated is sometimes much slower than usual, for reasons of its own (one slow replica,
+// a lost packet). When not: it changes something and must happen once; or everything is slow, where more calls make it
+// worse.
 // Guarantees: at most `attempts` calls of f, each on a fiber of its own, `delay` after the one before; at once, when an
-// attempt has failed and more are allowed. The first success is returned; the others are canceled, and all have ended when
-// hedge() returns or throws. What happened before hedge() happens before each attempt, which ends before the return.
+// attempt has failed and more are allowed. The first success is returned; the others are canceled, and all have ended
+// when hedge() returns or throws. What happened before hedge() happens before each attempt, which ends before the
+// return.
 // Blocking and cancellation: f runs below the caller's ambient context, and ends when that is canceled.
-// Errors: when all have failed, the error of the last one to fail; an error that is permanent at once. misuse for 0 attempts.
+// Errors: when all have failed, the error of the last one to fail; an error that is permanent at once. misuse for 0
+// attempts.
 // Cost: a task of a group for each attempt that is started, one channel.
 // Source: J. Dean, L. A. Barroso, "The Tail at Scale" (2013), https://doi.org/10.1145/2408776.2408794.
 #pragma once
 
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/select.hpp>
 #include <runnel/task_group.hpp>
 
@@ -22,8 +26,9 @@
 namespace runnel::inline RUNNEL_ABI {
 
 struct hedge_policy {
-  duration delay = std::chrono::milliseconds(50);  ///< from one attempt to the next; about the 95th percentile of f's time
-  std::size_t attempts = 2;                        ///< at most, the first one included; at least 1
+  /// From one attempt to the next; about the 95th percentile of f's time.
+  duration delay = std::chrono::milliseconds(50);
+  std::size_t attempts = 2;  ///< at most, the first one included; at least 1
   /// Whether an error makes further attempts pointless; without one none does.
   std::function<bool(const std::exception_ptr&)> is_permanent = {};
 };
@@ -36,7 +41,8 @@ void check(const hedge_policy& p);
 template <class F>
 decltype(auto) call_attempt(const F& f, std::size_t attempt) {
   static_assert(std::is_invocable_v<const F&> || std::is_invocable_v<const F&, std::size_t>,
-                "runnel::hedge: f is called as f() or f(attempt), by several at a time: as const, so no mutable lambda");
+                "runnel::hedge: f is called as f() or f(attempt), by several at a time: as const, so no mutable "
+                "lambda");
   if constexpr (std::is_invocable_v<const F&, std::size_t>) {
     return f(attempt);
   } else {
@@ -110,6 +116,16 @@ RUNNEL_PARKS auto hedge(const hedge_policy& policy, F&& f, source_location at = 
       if (started < policy.attempts) start();
     }
   }
+}
+/// The same, observing ctx and the ambient context: the attempts too, which end with either.
+/// - blocks: until an attempt has succeeded or all have failed, and until those that were canceled have ended
+/// - cancel: cancels the attempts, waits for them, throws canceled
+/// - threads: any
+template <class F>
+RUNNEL_PARKS auto hedge(const context& ctx, const hedge_policy& policy, F&& f,
+                        source_location at = source_location::current()) {
+  const detail::joined_scope both(ctx);
+  return hedge(policy, std::forward<F>(f), at);
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

@@ -1,15 +1,17 @@
-// A listening socket whose accept() parks the fiber, and the connections that it gives: what serve() serves over a network.
+// A listening socket whose accept() parks the fiber, and the connections that it gives: what serve() serves over a
+// network.
 //
 // Use when: a program speaks a protocol of its own over stream sockets. When not: there is a library for the protocol.
 // Guarantees: both own their descriptor and close it; accepted ones are non-blocking and close-on-exec.
 // Blocking and cancellation: accept() is a cancellation point; it takes no connection then.
-// Errors: std::system_error for what cannot be mended. A connection that has gone away before it was accepted is skipped; a
-// shortage of descriptors or memory is waited out, for 5 ms first, then up to 1 s.
+// Errors: std::system_error for what cannot be mended. A connection that has gone away before it was accepted is
+// skipped; a shortage of descriptors or memory is waited out, for 5 ms first, then up to 1 s.
 // Cost: one system call a connection while there are any; else a wait in the poller.
 // Source: Go's net.Listener; the pauses are those of its http.Server.
 #pragma once
 
 #include <runnel/base/annotations.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/fd.hpp>
 
 #include <cstdint>
@@ -59,6 +61,14 @@ class listener {
   /// - cancel: throws canceled, none is taken
   /// - threads: any
   RUNNEL_PARKS connection accept() const;
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until there is one
+  /// - cancel: throws canceled, none is taken
+  /// - threads: any
+  RUNNEL_PARKS connection accept(const context& ctx) const {
+    const detail::joined_scope both(ctx);
+    return accept();
+  }
 
  private:
   connection socket_;

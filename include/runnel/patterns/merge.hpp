@@ -2,10 +2,10 @@
 //
 //   auto lines = runnel::merge(tail("a.log"), tail("b.log"));
 //
-// Use when: values of several producers meet, and their order does not matter across them (fan-in). When not: it depends on the
-// case what is to be done with a value; see select.
-// Guarantees: everything of every source, once, and what came from one source in its order. Ends when all have ended; the first
-// that fails cancels the others, and its exception comes when what waits has been received.
+// Use when: values of several producers meet, and their order does not matter across them (fan-in). When not: it
+// depends on the case what is to be done with a value; see select.
+// Guarantees: everything of every source, once, and what came from one source in its order. Ends when all have ended;
+// the first that fails cancels the others, and its exception comes when what waits has been received.
 // Blocking, errors: as a stream. The sources belong to the stream and end with it.
 // Cost: a fiber for each source, and a message of a channel for each value.
 #pragma once

@@ -1,25 +1,29 @@
 // Fork-join: functions, or one function for each element of a range, run in parallel and joined at the end of the call.
 //
-// Use when: work that computes splits into parts. A part that no other worker has taken when the caller comes to it costs a
-// call, so split without counting. When not: parts that pass values on (channels); tasks whose number is not known when they begin
-// (task_group); a range whose elements cost nanoseconds and that is short.
-// Guarantees: structured: when the call returns or throws, all parts have ended. What happened before the call happens before
-// each part, and each part before the return. With one worker, parts run in order, as in a loop, unless they wait. Results stand in
-// the order of the input.
-// Blocking and cancellation: parts may wait for anything, each other included: one that does gives its worker to the others. The call
-// observes the ambient context when it begins, and the functions over ranges between grains as well; parts inherit it.
-// Errors: the first failure, by time, is rethrown when all parts have ended. Parts that have not begun are skipped, those that
-// have are canceled. A part's cancellation is a failure like any other. Inside a cancel_shield the part that the caller itself runs
-// is not canceled.
-// Thread-safety: from any fiber or thread. A part may run on another fiber, so on another thread, than the caller: functions that
-// share something need a lock for it. On a thread that is no worker everything runs on fibers of the runtime.
-// Cost: no allocation for parts, unless another worker takes one: then a fiber. Stacks of parts taken are as large as the caller's.
-// Source: child stealing: R. D. Blumofe, C. E. Leiserson (1999), https://doi.org/10.1145/324133.324234; K.-F. Faxén, "Wool" (2008),
-// https://doi.org/10.1145/1556444.1556457.
+// Use when: work that computes splits into parts. A part that no other worker has taken when the caller comes to it
+// costs a call, so split without counting. When not: parts that pass values on (channels); tasks whose number is not
+// known when they begin (task_group); a range whose elements cost nanoseconds and that is short.
+// Guarantees: structured: when the call returns or throws, all parts have ended. What happened before the call happens
+// before each part, and each part before the return. With one worker, parts run in order, as in a loop, unless they
+// wait. Results stand in the order of the input.
+// Blocking and cancellation: parts may wait for anything, each other included: one that does gives its worker to the
+// others. The call observes the ambient context when it begins, and the functions over ranges between grains as well;
+// parts inherit it.
+// Errors: the first failure, by time, is rethrown when all parts have ended. Parts that have not begun are skipped,
+// those that have are canceled. A part's cancellation is a failure like any other. Inside a cancel_shield the part that
+// the caller itself runs is not canceled.
+// Thread-safety: from any fiber or thread. A part may run on another fiber, so on another thread, than the caller:
+// functions that share something need a lock for it. On a thread that is no worker everything runs on fibers of the
+// runtime.
+// Cost: no allocation for parts, unless another worker takes one: then a fiber. Stacks of parts taken are as large as
+// the caller's.
+// Source: child stealing: R. D. Blumofe, C. E. Leiserson (1999), https://doi.org/10.1145/324133.324234; K.-F. Faxén,
+// "Wool" (2008), https://doi.org/10.1145/1556444.1556457.
 #pragma once
 
 #include <runnel/base/annotations.hpp>
 #include <runnel/channel.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/detail/parallel_core.hpp>
 
 #include <concepts>
@@ -31,8 +35,8 @@
 namespace runnel::inline RUNNEL_ABI {
 
 struct parallel_options {
-  /// At least so many elements in a row are one part. 0: an eighth of a worker's share, which suits parts that compute; 1 for
-  /// parts that wait.
+  /// At least so many elements in a row are one part. 0: an eighth of a worker's share, which suits parts that compute;
+  /// 1 for parts that wait.
   std::size_t grain = 0;
   std::string_view name = {};  ///< names the fibers of parts that were taken, in reports
 };
@@ -70,7 +74,8 @@ using returned_by = returned_value<std::invoke_result_t<F>>;
 template <std::size_t I, class Functions, class Results>
 void invoke_up_to(parallel_scope& s, Functions& functions, Results& results) noexcept {
   auto call = [&] {
-    std::get<I>(results).fill(static_cast<std::add_lvalue_reference_t<std::tuple_element_t<I, Functions>>>(std::get<I>(functions)));
+    using function = std::add_lvalue_reference_t<std::tuple_element_t<I, Functions>>;
+    std::get<I>(results).fill(static_cast<function>(std::get<I>(functions)));
   };
   if constexpr (I == 0) {
     try {
@@ -88,8 +93,8 @@ void invoke_up_to(parallel_scope& s, Functions& functions, Results& results) noe
 
 std::size_t automatic_grain(std::size_t n) noexcept;
 
-/// Halves of a range, until they are no larger than the grain; leaf(begin, n) for each, left before right. What leaf returns is
-/// combined by join(left, right).
+/// Halves of a range, until they are no larger than the grain; leaf(begin, n) for each, left before right. What leaf
+/// returns is combined by join(left, right).
 template <class It, class Leaf>
 class range_splitter {
   using difference = std::iter_difference_t<It>;
@@ -204,8 +209,8 @@ T reduce_positions(const parallel_options& options, const site& at, It first, En
 
 }  // namespace detail
 
-/// Calls every function, the first on the caller, and returns a tuple of what they return, in their order; void where all return
-/// void, a `unit` for those that do where others do not.
+/// Calls every function, the first on the caller, and returns a tuple of what they return, in their order; void where
+/// all return void, a `unit` for those that do where others do not.
 /// - blocks: until all have ended
 /// - cancel: throws canceled when the caller is canceled before it begins; the functions see it themselves
 /// - threads: any
@@ -218,12 +223,25 @@ RUNNEL_PARKS RUNNEL_JOINS auto parallel_invoke(F&&... f) {
     detail::invoke_up_to<sizeof...(F) - 1>(s, functions, results);
   });
   if constexpr (!(std::is_void_v<std::invoke_result_t<F>> && ...)) {
-    return std::apply([](auto&... r) { return std::tuple<typename std::remove_reference_t<decltype(r)>::type...>(r.take()...); }, results);
+    return std::apply(
+        [](auto&... r) { return std::tuple<typename std::remove_reference_t<decltype(r)>::type...>(r.take()...); },
+        results);
   }
 }
 
-/// Calls f(element) for every element. Needs a range that can be gone through twice; one without random access is gone through once
-/// to gather its iterators.
+/// The same, observing ctx and the ambient context: the functions too, which end with either.
+/// - blocks: until all have ended
+/// - cancel: throws canceled when the caller is canceled before it begins; the functions see it themselves
+/// - threads: any
+template <std::invocable... F>
+  requires(sizeof...(F) > 0)
+RUNNEL_PARKS RUNNEL_JOINS auto parallel_invoke(const context& ctx, F&&... f) {
+  const detail::joined_scope both(ctx);
+  return parallel_invoke(std::forward<F>(f)...);
+}
+
+/// Calls f(element) for every element. Needs a range that can be gone through twice; one without random access is gone
+/// through once to gather its iterators.
 /// - blocks: until all parts have ended
 /// - cancel: throws canceled when the caller is canceled before a grain begins
 /// - threads: any
@@ -237,6 +255,17 @@ template <std::ranges::forward_range Range, class F>
   requires std::invocable<F&, std::ranges::range_reference_t<Range>>
 RUNNEL_PARKS RUNNEL_JOINS void parallel_for_each(Range&& range, F f, parallel_options options = {},
                                                  source_location at = source_location::current()) {
+  detail::for_each_position(options, at, std::ranges::begin(range), std::ranges::end(range), f);
+}
+/// The same, observing ctx and the ambient context: f too, whose ambient context ends with either.
+/// - blocks: until all parts have ended
+/// - cancel: throws canceled when the caller is canceled before a grain begins
+/// - threads: any
+template <std::ranges::forward_range Range, class F>
+  requires std::invocable<F&, std::ranges::range_reference_t<Range>>
+RUNNEL_PARKS RUNNEL_JOINS void parallel_for_each(const context& ctx, Range&& range, F f, parallel_options options = {},
+                                                 source_location at = source_location::current()) {
+  const detail::joined_scope both(ctx);
   detail::for_each_position(options, at, std::ranges::begin(range), std::ranges::end(range), f);
 }
 
@@ -256,23 +285,52 @@ RUNNEL_PARKS RUNNEL_JOINS auto parallel_transform(Range&& range, F f, parallel_o
                                                   source_location at = source_location::current()) {
   return detail::transform_positions(options, at, std::ranges::begin(range), std::ranges::end(range), f);
 }
+/// The same, observing ctx as parallel_for_each does.
+/// - blocks: until all parts have ended
+/// - cancel: as parallel_for_each
+/// - threads: any
+template <std::ranges::forward_range Range, class F>
+  requires std::invocable<F&, std::ranges::range_reference_t<Range>>
+RUNNEL_PARKS RUNNEL_JOINS auto parallel_transform(const context& ctx, Range&& range, F f, parallel_options options = {},
+                                                  source_location at = source_location::current()) {
+  const detail::joined_scope both(ctx);
+  return detail::transform_positions(options, at, std::ranges::begin(range), std::ranges::end(range), f);
+}
 
-/// op(init, op(..., ...)) over transform(element) of every element, in their order but with brackets anywhere: op must be associative,
-/// not commutative. `init` where there are none.
+/// op(init, op(..., ...)) over transform(element) of every element, in their order but with brackets anywhere: op must
+/// be associative, not commutative. `init` where there are none.
 /// - blocks: until all parts have ended
 /// - cancel: as parallel_for_each
 /// - threads: any
 template <std::ranges::forward_range Range, std::movable T, class Op, class Transform = std::identity>
   requires std::convertible_to<std::invoke_result_t<Op&, T, T>, T> &&
            std::convertible_to<std::invoke_result_t<Transform&, std::ranges::range_reference_t<Range>>, T>
-RUNNEL_PARKS RUNNEL_JOINS T parallel_reduce(Range&& range, T init, Op op, Transform transform = {}, parallel_options options = {},
+RUNNEL_PARKS RUNNEL_JOINS T parallel_reduce(Range&& range, T init, Op op, Transform transform = {},
+                                            parallel_options options = {},
                                             source_location at = source_location::current()) {
-  return detail::reduce_positions(options, at, std::ranges::begin(range), std::ranges::end(range), std::move(init), op, transform);
+  return detail::reduce_positions(options, at, std::ranges::begin(range), std::ranges::end(range), std::move(init), op,
+                                  transform);
 }
-template <std::forward_iterator It, std::sentinel_for<It> End, std::movable T, class Op, class Transform = std::identity>
+/// The same, observing ctx as parallel_for_each does.
+/// - blocks: until all parts have ended
+/// - cancel: as parallel_for_each
+/// - threads: any
+template <std::ranges::forward_range Range, std::movable T, class Op, class Transform = std::identity>
+  requires std::convertible_to<std::invoke_result_t<Op&, T, T>, T> &&
+           std::convertible_to<std::invoke_result_t<Transform&, std::ranges::range_reference_t<Range>>, T>
+RUNNEL_PARKS RUNNEL_JOINS T parallel_reduce(const context& ctx, Range&& range, T init, Op op, Transform transform = {},
+                                            parallel_options options = {},
+                                            source_location at = source_location::current()) {
+  const detail::joined_scope both(ctx);
+  return detail::reduce_positions(options, at, std::ranges::begin(range), std::ranges::end(range), std::move(init), op,
+                                  transform);
+}
+template <std::forward_iterator It, std::sentinel_for<It> End, std::movable T, class Op,
+          class Transform = std::identity>
   requires std::convertible_to<std::invoke_result_t<Op&, T, T>, T> &&
            std::convertible_to<std::invoke_result_t<Transform&, std::iter_reference_t<It>>, T>
-RUNNEL_PARKS RUNNEL_JOINS T parallel_reduce(It first, End last, T init, Op op, Transform transform = {}, parallel_options options = {},
+RUNNEL_PARKS RUNNEL_JOINS T parallel_reduce(It first, End last, T init, Op op, Transform transform = {},
+                                            parallel_options options = {},
                                             source_location at = source_location::current()) {
   return detail::reduce_positions(options, at, std::move(first), std::move(last), std::move(init), op, transform);
 }

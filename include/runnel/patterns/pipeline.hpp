@@ -6,34 +6,37 @@
 //              | runnel::batch(100, 1s);
 //   for (auto& batch : pages) store(batch);
 //
-// Use when: a stream of values is read, changed, sorted out, grouped, paced, some of it by several at once. When not: stages have
-// several inputs or outputs (merge, tee, fan_out, channels); it is one loop (write the loop).
-// How: a pipeline is a description until a terminal runs it, once: range-for, collect(), for_each(f), drain(). A stage runs on
-// fibers of its own if it has `workers` or a `buffer`, and hands its results over through that buffer; without, it is done in
-// place, by plain calls of the one that reads from it. The last stage is read by the caller. What is given by name to from(), and
-// a limiter, are borrowed.
-// Guarantees: nothing that was started outlives the terminal: leaving early (break, return, an exception) cancels all that is above
-// and joins it. Every value once; in order, but for stages with several workers and stage_order::as_ready. Bounded everywhere:
-// who does not read stops those above. The first failure, of a stage or of the consumer, cancels everything; when all has ended
-// it leaves the terminal as the exception that it was, once, and failed_stage() says where it came from.
-// Thread-safety: the terminal runs on one fiber; stats() and failed_stage() from any at any time. Functions of stages with one worker are
-// called by one at a time, in place above a stage with several by one of those after the other.
-// Blocking and cancellation: everything runs under the context that is ambient where the terminal is called; canceled or too
-// late, the terminal throws that.
-// Errors: misuse for no workers, an empty batch, a second run. A failure that nobody saw because the consumer left before goes to
-// the unhandled hook.
-// Cost: in place a few loads and stores for the counters; on a fiber of its own a message of a one-to-one channel; with several workers a
-// short lock and a message, in order three short locks and a message more.
+// Use when: a stream of values is read, changed, sorted out, grouped, paced, some of it by several at once. When not:
+// stages have several inputs or outputs (merge, tee, fan_out, channels); it is one loop (write the loop).
+// How: a pipeline is a description until a terminal runs it, once: range-for, collect(), for_each(f), drain(). A stage
+// runs on fibers of its own if it has `workers` or a `buffer`, and hands its results over through that buffer; without,
+// it is done in place, by plain calls of the one that reads from it. The last stage is read by the caller. What is
+// given by name to from(), and a limiter, are borrowed.
+// Guarantees: nothing that was started outlives the terminal: leaving early (break, return, an exception) cancels all
+// that is above and joins it. Every value once; in order, but for stages with several workers and
+// stage_order::as_ready. Bounded everywhere: who does not read stops those above. The first failure, of a stage or of
+// the consumer, cancels everything; when all has ended it leaves the terminal as the exception that it was, once, and
+// failed_stage() says where it came from.
+// Thread-safety: the terminal runs on one fiber; stats() and failed_stage() from any at any time. Functions of stages
+// with one worker are called by one at a time, in place above a stage with several by one of those after the other.
+// Blocking and cancellation: everything runs under the context that is ambient where the terminal is called; canceled
+// or too late, the terminal throws that.
+// Errors: misuse for no workers, an empty batch, a second run. A failure that nobody saw because the consumer left
+// before goes to the unhandled hook.
+// Cost: in place a few loads and stores for the counters; on a fiber of its own a message of a one-to-one channel; with
+// several workers a short lock and a message, in order three short locks and a message more.
 // Source: Go's pipelines (go.dev/blog/pipelines); Rust's rayon and Java's streams for the names.
 #pragma once
 
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/detail/pipeline_stage.hpp>
 
 #include <iterator>
 
 namespace runnel::inline RUNNEL_ABI {
 
-/// Which stage failed: its number, 0 being the source, and its name. The consumer's own function has the number after the last.
+/// Which stage failed: its number, 0 being the source, and its name. The consumer's own function has the number after
+/// the last.
 struct stage_info {
   unsigned number;
   std::string name;
@@ -68,6 +71,14 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
     run([&](value_type&& v) { all.push_back(std::move(v)); });
     return all;
   }
+  /// The same, observing ctx and the ambient context: all stages too.
+  /// - blocks: until the end
+  /// - cancel: ends the pipeline, throws canceled
+  /// - threads: any, once
+  RUNNEL_PARKS RUNNEL_JOINS std::vector<value_type> collect(const context& ctx) {
+    const detail::joined_scope both(ctx);
+    return collect();
+  }
   /// f(value) for each, on the caller, under the pipeline's context.
   /// - blocks: until the end
   /// - cancel: ends the pipeline, throws canceled
@@ -75,6 +86,15 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
   template <class F>
   RUNNEL_PARKS RUNNEL_JOINS void for_each(F&& f) {
     run([&](value_type&& v) { std::invoke(f, std::move(v)); });
+  }
+  /// The same, observing ctx as collect() does.
+  /// - blocks: until the end
+  /// - cancel: ends the pipeline, throws canceled
+  /// - threads: any, once
+  template <class F>
+  RUNNEL_PARKS RUNNEL_JOINS void for_each(const context& ctx, F&& f) {
+    const detail::joined_scope both(ctx);
+    for_each(std::forward<F>(f));
   }
   /// Reads to the end and drops the values; how many there were.
   /// - blocks: until the end
@@ -84,6 +104,15 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
     std::size_t count = 0;
     run([&](value_type&&) { ++count; });
     return count;
+  }
+
+  /// The same, observing ctx as collect() does.
+  /// - blocks: until the end
+  /// - cancel: ends the pipeline, throws canceled
+  /// - threads: any, once
+  RUNNEL_PARKS RUNNEL_JOINS std::size_t drain(const context& ctx) {
+    const detail::joined_scope both(ctx);
+    return drain();
   }
 
   /// What every stage has done and does, the source first; also while it runs.
@@ -217,7 +246,9 @@ struct step {
 template <class Attach>
 step(Attach) -> step<Attach>;
 
-constexpr stage_options one_worker(const serial_options& o) noexcept { return {.workers = 1, .buffer = o.buffer, .name = o.name}; }
+constexpr stage_options one_worker(const serial_options& o) noexcept {
+  return {.workers = 1, .buffer = o.buffer, .name = o.name};
+}
 
 /// A pipeline that ends with `s`, done as `o` says.
 template <class Step>
@@ -235,8 +266,8 @@ decltype(auto) operator|(pipeline<Last>&& p, Step&& s) {
 template <class Last, detail::pipeline_step Step>
 void operator|(pipeline<Last>& p, Step&& s) = delete;
 
-/// The source: a receiving end, a stream, a range (by name: borrowed and copied from; by value: owned and moved from), or a function that
-/// returns std::optional. With a buffer it is read on a fiber of its own.
+/// The source: a receiving end, a stream, a range (by name: borrowed and copied from; by value: owned and moved from),
+/// or a function that returns std::optional. With a buffer it is read on a fiber of its own.
 template <detail::sourceable S>
 auto from(S&& source, serial_options options = {}) {
   using step = detail::source_step<detail::source_of<S>>;
@@ -247,7 +278,8 @@ auto from(S&& source, serial_options options = {}) {
 template <class F>
 auto map(F f, stage_options options = {}) {
   return detail::step{[f = std::move(f), options]<class Last>(pipeline<Last>&& p) mutable {
-    static_assert(std::invocable<F&, typename Last::value_type>, "runnel::map: the function cannot be called with the values above");
+    static_assert(std::invocable<F&, typename Last::value_type>,
+                  "runnel::map: the function cannot be called with the values above");
     using step = detail::single_step<Last, detail::map_act<F>>;
     return detail::stage_of(step(std::move(p).take_last(), {std::move(f)}), options);
   }};
@@ -256,13 +288,14 @@ auto map(F f, stage_options options = {}) {
 template <class F>
 auto filter(F f, stage_options options = {}) {
   return detail::step{[f = std::move(f), options]<class Last>(pipeline<Last>&& p) mutable {
-    static_assert(std::predicate<F&, const typename Last::value_type&>, "runnel::filter: the function must say true or false of the values above");
+    static_assert(std::predicate<F&, const typename Last::value_type&>,
+                  "runnel::filter: the function must say true or false of the values above");
     using step = detail::single_step<Last, detail::filter_act<F>>;
     return detail::stage_of(step(std::move(p).take_last(), {std::move(f)}), options);
   }};
 }
-/// All that f(value) brings, for each value, one after the other: f returns a range, a stream or another source. A stage
-/// with several workers that keeps the order holds what comes of one value together.
+/// All that f(value) brings, for each value, one after the other: f returns a range, a stream or another source. A
+/// stage with several workers that keeps the order holds what comes of one value together.
 template <class F>
 auto flat_map(F f, stage_options options = {}) {
   return detail::step{[f = std::move(f), options]<class Last>(pipeline<Last>&& p) mutable {
@@ -273,22 +306,26 @@ auto flat_map(F f, stage_options options = {}) {
 /// Vectors of `size` values; the last one of what is left.
 inline auto batch(std::size_t size, serial_options options = {}) {
   return detail::step{[size, options]<class Last>(pipeline<Last>&& p) {
-    return detail::stage_of(detail::batch_step<Last>(std::move(p).take_last(), size, std::nullopt), detail::one_worker(options));
+    using step = detail::batch_step<Last>;
+    return detail::stage_of(step(std::move(p).take_last(), size, std::nullopt), detail::one_worker(options));
   }};
 }
 /// The same, and at the latest `age` after the first of them came. The stage above gets a fiber of its own.
 inline auto batch(std::size_t size, duration age, serial_options options = {}) {
   return detail::step{[size, age, options]<class Last>(pipeline<Last>&& p) {
-    return detail::stage_of(detail::batch_step<Last>(std::move(p).take_last(), size, age), detail::one_worker(options));
+    using step = detail::batch_step<Last>;
+    return detail::stage_of(step(std::move(p).take_last(), size, age), detail::one_worker(options));
   }};
 }
-/// At most `count` values in `period`, evenly: one every period / count; after a pause no burst. Throws misuse for none.
+/// At most `count` values in `period`, evenly: one every period / count; after a pause no burst. Throws misuse for
+/// none.
 inline auto throttle(std::size_t count, duration period, serial_options options = {}) {
   if (count == 0) detail::throw_misuse("runnel::throttle: 0 values let nothing through: give 1 or more");
   const auto interval = period.nanoseconds() / static_cast<std::chrono::nanoseconds::rep>(count);
   return detail::step{[interval, options]<class Last>(pipeline<Last>&& p) {
     using step = detail::throttle_step<Last, detail::interval_pace>;
-    return detail::stage_of(step(std::move(p).take_last(), detail::interval_pace(interval)), detail::one_worker(options));
+    const detail::interval_pace pace(interval);
+    return detail::stage_of(step(std::move(p).take_last(), pace), detail::one_worker(options));
   }};
 }
 /// As fast as limit.wait(), or limit(), lets it.
@@ -312,12 +349,22 @@ auto throttle(L&& limit, serial_options options = {}) {
 inline auto collect() {
   return detail::step{[]<class Last>(pipeline<Last>&& p) { return p.collect(); }};
 }
+inline auto collect(const context& ctx) {
+  return detail::step{[ctx]<class Last>(pipeline<Last>&& p) { return p.collect(ctx); }};
+}
 template <class F>
 auto for_each(F f) {
   return detail::step{[f = std::move(f)]<class Last>(pipeline<Last>&& p) mutable { p.for_each(f); }};
 }
+template <class F>
+auto for_each(const context& ctx, F f) {
+  return detail::step{[ctx, f = std::move(f)]<class Last>(pipeline<Last>&& p) mutable { p.for_each(ctx, f); }};
+}
 inline auto drain() {
   return detail::step{[]<class Last>(pipeline<Last>&& p) { return p.drain(); }};
+}
+inline auto drain(const context& ctx) {
+  return detail::step{[ctx]<class Last>(pipeline<Last>&& p) { return p.drain(ctx); }};
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

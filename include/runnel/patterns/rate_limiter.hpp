@@ -4,11 +4,11 @@
 //   limiter.wait();                             // paces the caller
 //   if (!limiter.allow()) return too_many();    // or turns him away
 //
-// Use when: something must not be used faster than it can take: a service behind you (wait), or you yourself (allow). When
-// not: it is the number at the same time that counts: a semaphore.
+// Use when: something must not be used faster than it can take: a service behind you (wait), or you yourself (allow).
+// When not: it is the number at the same time that counts: a semaphore.
 // Guarantees: in any time d no more than burst + rate * d tokens are used. Those who wait() get theirs in the order of
-// arrival, and allow() does not overtake them; reserve() books at once, so it comes before those who wait, but for the first.
-// Who stops waiting has taken nothing. Orders nothing.
+// arrival, and allow() does not overtake them; reserve() books at once, so it comes before those who wait, but for the
+// first. Who stops waiting has taken nothing. Orders nothing.
 // Blocking and cancellation: only the wait forms block.
 // Errors: misuse for limits that make no sense, and for waiting for more than the burst, which never comes;
 // deadline_exceeded at once for a wait whose tokens would come after the deadline of the context that it was given.
@@ -68,8 +68,8 @@ class rate_limiter {
     /// How long the caller has to wait from now on.
     std::chrono::nanoseconds delay() const { return delay_from(steady_clock::now()); }
     std::chrono::nanoseconds delay_from(time_point now) const noexcept;
-    /// Gives the tokens back, but for as many as have been booked behind it, whose times to act stay. Nothing when its own
-    /// time is over. After a change of the limits all.
+    /// Gives the tokens back, but for as many as have been booked behind it, whose times to act stay. Nothing when its
+    /// own time is over. After a change of the limits all.
     /// - blocks: never
     /// - cancel: ignores
     /// - threads: owner
@@ -78,7 +78,8 @@ class rate_limiter {
 
    private:
     friend class rate_limiter;
-    reservation(rate_limiter* of, std::uint64_t n, detail::token_bucket::booking b) noexcept : of_(of), n_(n), booked_(b) {}
+    reservation(rate_limiter* of, std::uint64_t n, detail::token_bucket::booking b) noexcept
+        : of_(of), n_(n), booked_(b) {}
     rate_limiter* of_;
     std::uint64_t n_;
     detail::token_bucket::booking booked_;

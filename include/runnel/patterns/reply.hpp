@@ -1,8 +1,9 @@
 // The right to answer one question: goes with the question, and tells the one who asked when it is lost.
 //
 // Use when: a message wants an answer: actor::ask makes one, make_question makes one for a channel.
-// Guarantees: the one who asked gets the answer, the exception of fail(), or, when the reply ends unanswered on whatever
-// path, no_reply: it never waits for ever. What happened before the answer happens before the asking call returns.
+// Guarantees: the one who asked gets the answer, the exception of fail(), or, when the reply ends unanswered on
+// whatever path, no_reply: it never waits for ever. What happened before the answer happens before the asking call
+// returns.
 // Blocking and cancellation: answering never waits; the answer to somebody who has given up is dropped.
 // Errors: a second answer, and one through a reply that was moved from, throw misuse.
 // Cost: one channel with room for the answer: one allocation a question.
@@ -80,6 +81,11 @@ class [[nodiscard]] pending_reply {
   /// - cancel: throws canceled
   /// - threads: owner, once
   RUNNEL_PARKS R get() const { return taken(from_.receive()); }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until the reply is used, or lost
+  /// - cancel: throws canceled
+  /// - threads: owner, once
+  RUNNEL_PARKS R get(const context& ctx) const { return taken(from_.receive(ctx)); }
   /// The same until `deadline`: nullopt when that came first.
   RUNNEL_PARKS std::optional<R> get_until(time_point deadline) const {
     auto r = from_.receive_until(deadline);

@@ -4,18 +4,19 @@
 //
 // Use when: what failed may well succeed in a moment: a connection, a service that restarts, a lost race. When not: the
 // failure is final (say so by `permanent`), or f must not take effect twice.
-// Guarantees: what is thrown is the error of the last attempt, as it was thrown. A cancellation of the caller ends it at
-// once, in f or between attempts, and is never taken for a failure. No attempt starts behind the budget, and no delay is
-// begun that would end behind it.
+// Guarantees: what is thrown is the error of the last attempt, as it was thrown. A cancellation of the caller ends it
+// at once, in f or between attempts, and is never taken for a failure. No attempt starts behind the budget, and no
+// delay is begun that would end behind it.
 // Thread-safety: a policy is only read, and may be shared.
-// Blocking and cancellation: f runs in the caller's fiber and context. Of the cancellations only a time limit that is not the
-// caller's own counts as a failure: that of the attempt, or one that f has set; any other is rethrown.
+// Blocking and cancellation: f runs in the caller's fiber and context; with a context given, in one that ends with
+// either. Of the cancellations only a time limit that is not the caller's own counts as a failure: that of the attempt,
+// or one that f has set; any other is rethrown.
 // Errors: misuse for a policy that makes no sense, before f is called; a misuse that f throws is not retried.
 // Cost: nothing but f while it succeeds; a time limit for each attempt, if one is asked for.
 // Source: M. Brooker, "Exponential Backoff And Jitter" (2015).
 #pragma once
 
-#include <runnel/context.hpp>
+#include <runnel/detail/joined_scope.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -47,7 +48,8 @@ struct retry_policy {
   static constexpr std::size_t unlimited = ~std::size_t{0};
 
   std::size_t attempts = unlimited;  ///< the first included; at least 1
-  duration budget = std::chrono::minutes(15);  ///< from the first attempt to the beginning of the last; does not interrupt one
+  /// From the first attempt to the beginning of the last; does not interrupt one.
+  duration budget = std::chrono::minutes(15);
   duration attempt_timeout = std::chrono::nanoseconds::max();  ///< of each attempt; positive
   duration delay = std::chrono::milliseconds(100);     ///< after the first attempt
   duration max_delay = std::chrono::seconds(30);  ///< at least `delay`
@@ -82,7 +84,8 @@ class retry_delays {
  private:
   double draw() const;
   const retry_policy& policy_;
-  double longest_;  ///< nanoseconds, before chance: what the next delay is at most, or what the last one was (decorrelated)
+  /// Nanoseconds, before chance: what the next delay is at most, or what the last one was (decorrelated).
+  double longest_;
 };
 
 namespace detail {
@@ -131,6 +134,17 @@ RUNNEL_PARKS decltype(auto) retry(const retry_policy& policy, F&& f) {
     }
     run.wait();
   }
+}
+
+/// The same, observing ctx and the ambient context: f too, whose ambient context ends with either.
+/// - blocks: as f, and between attempts
+/// - cancel: throws canceled at once
+/// - threads: any
+template <class F>
+  requires std::invocable<F&> || std::invocable<F&, std::size_t>
+RUNNEL_PARKS decltype(auto) retry(const context& ctx, const retry_policy& policy, F&& f) {
+  const detail::joined_scope both(ctx);
+  return retry(policy, std::forward<F>(f));
 }
 
 // ---- implementation --------------------------------------------------------------------------------------------

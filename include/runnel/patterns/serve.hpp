@@ -4,21 +4,23 @@
 //   ...
 //   const auto report = s.shutdown(10s);  // accepts no more, lets the handlers end, cancels what is left after 10 s
 //
-// Use when: requests come from a channel, a socket or a function, one after the other, and are independent. When not: a known
-// number of jobs (a task_group); stages that pass values on (channels).
+// Use when: requests come from a channel, a socket or a function, one after the other, and are independent. When not: a
+// known number of jobs (a task_group); stages that pass values on (channels).
 // The source is a receiving end (nullopt ends the serving), a listener, or a function that returns an optional.
-// Guarantees: a request that was accepted has a handler at once, and no more are accepted than may run: what waits, waits in
-// the source. No handler outlives the server. What happened before the request was sent happens before its handling; the end
-// of the handlers before shutdown() and wait() return.
-// Blocking and cancellation: the server runs under the context that was ambient at its making. A request that is not accepted
-// because of a stop or a cancellation stays in the source.
-// Errors: what a handler throws goes to on_error and ends nothing, or, with handler_failure::stop_serving, ends the server and
-// is thrown by wait() and shutdown(); so is what the source throws. misuse for a limit of 0.
+// Guarantees: a request that was accepted has a handler at once, and no more are accepted than may run: what waits,
+// waits in the source. No handler outlives the server. What happened before the request was sent happens before its
+// handling; the end of the handlers before shutdown() and wait() return.
+// Blocking and cancellation: the server runs under the context that was ambient at its making. A request that is not
+// accepted because of a stop or a cancellation stays in the source.
+// Errors: what a handler throws goes to on_error and ends nothing, or, with handler_failure::stop_serving, ends the
+// server and is thrown by wait() and shutdown(); so is what the source throws. misuse for a limit of 0, and for a
+// handler or source that waits for its own server.
 // Cost: a task of a group and two short locks a request.
 // Source: Go's http.Server (Serve, Shutdown).
 #pragma once
 
 #include <runnel/patterns/listener.hpp>
+#include <runnel/go.hpp>
 #include <runnel/select.hpp>
 #include <runnel/sync/mutex.hpp>
 #include <runnel/sync/semaphore.hpp>
@@ -69,17 +71,33 @@ class server {
   /// - cancel: ignores
   /// - threads: any
   void stop() noexcept;
-  /// stop(), waits for the handlers for at most `limit`, then cancels and joins those that are left. Throws what ended the
-  /// server, if something did. Once more: the same report.
+  /// stop(), waits for the handlers for at most `limit`, then cancels and joins those that are left. Throws what ended
+  /// the server, if something did. Once more: the same report.
   /// - blocks: until the handlers have ended; a canceled one ends as soon as it heeds it
   /// - cancel: cancels the handlers, waits for them, throws canceled
-  /// - threads: any but the handlers, one at a time
+  /// - threads: any, one at a time, but the server's own, for which it throws misuse
   RUNNEL_PARKS RUNNEL_JOINS shutdown_report shutdown(duration limit);
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until the handlers have ended; a canceled one ends as soon as it heeds it
+  /// - cancel: cancels the handlers, waits for them, throws canceled
+  /// - threads: any, one at a time, but the server's own, for which it throws misuse
+  RUNNEL_PARKS RUNNEL_JOINS shutdown_report shutdown(const context& ctx, duration limit) {
+    const detail::joined_scope both(ctx);
+    return shutdown(limit);
+  }
   /// Waits until the source has ended, or stop() was called, and the handlers have ended. Throws what ended the server.
   /// - blocks: until then
   /// - cancel: cancels the handlers, waits for them, throws canceled
-  /// - threads: any but the handlers, one at a time
+  /// - threads: any, one at a time, but the server's own, for which it throws misuse
   RUNNEL_PARKS RUNNEL_JOINS void wait();
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until then
+  /// - cancel: cancels the handlers, waits for them, throws canceled
+  /// - threads: any, one at a time, but the server's own, for which it throws misuse
+  RUNNEL_PARKS RUNNEL_JOINS void wait(const context& ctx) {
+    const detail::joined_scope both(ctx);
+    wait();
+  }
 
   /// - blocks: never
   /// - cancel: ignores
@@ -98,6 +116,7 @@ class server {
   void accept_failed() noexcept;
   void cut_off() noexcept;
   void end_now() noexcept;
+  void refuse_own_fiber() const;
   void rethrow_accept_error();
 
   const serve_options options_;
@@ -109,18 +128,27 @@ class server {
   bool stopping_ = false, cut_off_ = false, taken_ = false;
   std::exception_ptr accept_error_;
 
+  shim::atomic<this_fiber::id> accepting_{0};
   semaphore slots_;
   std::shared_ptr<const void> handler_;  ///< used by all handlers
   task_group handlers_;
   task<void> acceptor_;  ///< the last: it uses what stands above
 };
 
-/// Gives a group's tasks at most `limit` to end, then cancels them, and joins them all: the end of an object whose member the
-/// group is. False: some had to be canceled. Throws what the group's wait() throws.
+/// Gives a group's tasks at most `limit` to end, then cancels them, and joins them all: the end of an object whose
+/// member the group is. False: some had to be canceled. Throws what the group's wait() throws.
 /// - blocks: until all tasks have ended
 /// - cancel: cancels the group, waits for its tasks, throws canceled
-/// - threads: any that is not a task of the group, one at a time
+/// - threads: any, one at a time, but a task of the group, for which it throws misuse
 RUNNEL_PARKS RUNNEL_JOINS bool shutdown(task_group& group, duration limit);
+/// The same, observing ctx and the ambient context.
+/// - blocks: until all tasks have ended
+/// - cancel: cancels the group, waits for its tasks, throws canceled
+/// - threads: any, one at a time, but a task of the group, for which it throws misuse
+RUNNEL_PARKS RUNNEL_JOINS inline bool shutdown(const context& ctx, task_group& group, duration limit) {
+  const detail::joined_scope both(ctx);
+  return shutdown(group, limit);
+}
 
 // ---- implementation --------------------------------------------------------------------------------------------
 
@@ -184,6 +212,7 @@ server::server(Accept accept, Handler handler, const serve_options& options, sou
   auto shared = std::make_shared<const Handler>(std::move(handler));
   handler_ = shared;
   auto body = [this, accept = std::move(accept), used = shared.get()]() mutable {
+    accepting_.store(this_fiber::get_id(), shim::order::relaxed);  // relaxed: only this fiber can find its own id there
     try {
       accept_all(accept, *used);
     } catch (...) {
@@ -200,7 +229,8 @@ server::server(Accept accept, Handler handler, const serve_options& options, sou
 /// - threads: any
 template <class Source, class Handler>
 [[nodiscard("canceled and joined at once: keep the server")]] RUNNEL_SCOPED_SPAWN server serve(
-    Source source, Handler handler, const serve_options& options = {}, source_location at = source_location::current()) {
+    Source source, Handler handler, const serve_options& options = {},
+    source_location at = source_location::current()) {
   return server(detail::accept_from(std::move(source)), std::move(handler), options, at);
 }
 

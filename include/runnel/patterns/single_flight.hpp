@@ -3,21 +3,25 @@
 //   runnel::single_flight<std::string, profile> flights;
 //   profile p = flights.run(user, [&] { return load(user); });
 //
-// Use when: many want the same costly thing at once: a cache that is cold, a token that has expired. When not: the result is
-// to be kept: cache; it is made once for ever: lazy.
-// Guarantees: for one key at most one function runs at a time, except after forget(). All who asked for it meanwhile get its
-// result, or its exception; who comes later starts anew. What the function did happens before run() returns its result.
-// Who is canceled: the function runs in the fiber and context of the first caller. When he is canceled he leaves, and the first
-// of those who wait runs his own function; one who is canceled while he waits leaves alone.
-// Thread-safety: all operations from anywhere. Hash, Equal and copying a key run under a lock: they must not use the flight.
+// Use when: many want the same costly thing at once: a cache that is cold, a token that has expired. When not: the
+// result is to be kept: cache; it is made once for ever: lazy.
+// Guarantees: for one key at most one function runs at a time, except after forget(). All who asked for it meanwhile
+// get its result, or its exception; who comes later starts anew. What the function did happens before run() returns its
+// result.
+// Who is canceled: the function runs in the fiber and context of the first caller. When he is canceled he leaves, and
+// the first of those who wait runs his own function; one who is canceled while he waits leaves alone.
+// Thread-safety: all operations from anywhere. Hash, Equal and copying a key run under a lock: they must not use the
+// flight.
 // Blocking and cancellation: see above.
-// Errors: a function that asks for its own key throws misuse. An exception of a copy of the result goes to those who share it.
-// Cost: an allocation and two short locks for an execution, two short locks and a copy of the result for each who shares it;
-// a result that nobody shares is not copied. For what is costly to copy: V = std::shared_ptr<const T>.
+// Errors: a function that asks for its own key throws misuse. An exception of a copy of the result goes to those who
+// share it.
+// Cost: an allocation and two short locks for an execution, two short locks and a copy of the result for each who
+// shares it; a result that nobody shares is not copied. For what is costly to copy: V = std::shared_ptr<const T>.
 // Source: Go's golang.org/x/sync/singleflight.
 #pragma once
 
 #include <runnel/base/annotations.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/detail/once_core.hpp>
 #include <runnel/sync/mutex.hpp>
 
@@ -59,14 +63,30 @@ class single_flight {
   RUNNEL_PARKS V run(const K& key, F&& f) {
     return run_shared(key, std::forward<F>(f)).value;
   }
-  /// The same, and whether others got it too.
+  /// The same, observing ctx and the ambient context: f too, whose ambient context ends with either. Who shares f goes
+  /// on when ctx is canceled.
+  /// - blocks: as f, or while the other one runs
+  /// - cancel: throws canceled
+  /// - threads: any
+  template <std::invocable F>
+    requires std::convertible_to<std::invoke_result_t<F>, V>
+  RUNNEL_PARKS V run(const context& ctx, const K& key, F&& f) {
+    return run_shared(ctx, key, std::forward<F>(f)).value;
+  }
+  /// As run(), and whether others got it too.
   template <std::invocable F>
     requires std::convertible_to<std::invoke_result_t<F>, V>
   RUNNEL_PARKS flight_result<V> run_shared(const K& key, F&& f) {
     const boarding b(*this, key);
-    if (b.of->core.begin(sched::wait_reason::lazy)) return execute(b, std::forward<F>(f));
+    if (b.of->core.begin(sched::wait_reason::shared_execution)) return execute(b, std::forward<F>(f));
     if (b.of->error) std::rethrow_exception(b.of->error);
     return {*b.of->value, true};
+  }
+  template <std::invocable F>
+    requires std::convertible_to<std::invoke_result_t<F>, V>
+  RUNNEL_PARKS flight_result<V> run_shared(const context& ctx, const K& key, F&& f) {
+    const detail::joined_scope both(ctx);
+    return run_shared(key, std::forward<F>(f));
   }
   /// Who comes from now on does not share what runs for the key already.
   /// - blocks: never
@@ -103,7 +123,8 @@ class single_flight {
         s.flights_.emplace(k, of);
       }
       if (of->by == &sched::this_agent())
-        detail::throw_misuse("runnel::single_flight: a function asks for the key that it runs for: it would wait for itself");
+        detail::throw_misuse("runnel::single_flight: a function asks for the key that it runs for: "
+                             "it would wait for itself");
       ++of->callers;
     }
     boarding(const boarding&) = delete;

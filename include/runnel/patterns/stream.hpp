@@ -1,17 +1,17 @@
-// A stream: values that fibers of its own produce, and the only end at which they arrive. What generate, fan_out, merge and tee
-// return.
+// A stream: values that fibers of its own produce, and the only end at which they arrive. What generate, fan_out, merge
+// and tee return.
 //
 //   for (auto& page : crawl(site)) { ... break; }  // whoever produces pages has ended when the loop is left
 //
 // Use when: a function should hand out values as they come. When not: the consumer only maps and filters; see pipeline.
-// Guarantees: nothing that produces for a stream outlives it: its end cancels and joins them. Values in the order in which they
-// were produced; at most `buffer` of them wait. When a producer fails, what it had produced is received first, then its
-// exception is thrown, not a mere end, by every later receive too.
+// Guarantees: nothing that produces for a stream outlives it: its end cancels and joins them. Values in the order in
+// which they were produced; at most `buffer` of them wait. When a producer fails, what it had produced is received
+// first, then its exception is thrown, not a mere end, by every later receive too.
 // Thread-safety: as the end of a channel of that flavour.
-// Blocking and cancellation: received from as from a channel (receive, try_receive, range-for, on_receive). Its producers run
-// under the context that was ambient when it was made.
-// Errors: on_receive says nullopt at the end and does not throw: receive() afterwards says why. A failure that nobody received
-// goes to the unhandled hook.
+// Blocking and cancellation: received from as from a channel (receive, try_receive, range-for, on_receive). Its
+// producers run under the context that was ambient when it was made.
+// Errors: on_receive says nullopt at the end and does not throw: receive() afterwards says why. A failure that nobody
+// received goes to the unhandled hook.
 // Cost: a channel, a task group, a fiber for each producer.
 // Source: Kotlin's produce; Go's generator pattern, whose goroutine leaks when the consumer stops.
 #pragma once

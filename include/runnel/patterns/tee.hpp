@@ -2,11 +2,11 @@
 //
 //   auto [to_disk, to_screen] = runnel::tee(lines);
 //
-// Use when: independent consumers need the same values. When not: each value is for one of them; see fan_out, or let them
-// receive from one channel.
-// Guarantees: every stream brings every value, in order; the slowest one slows the source down, `buffer` values after its last. One
-// that ends early is left out from then on; the source ends with the last. When the source fails, every stream brings what came
-// before and then the exception.
+// Use when: independent consumers need the same values. When not: each value is for one of them; see fan_out, or let
+// them receive from one channel.
+// Guarantees: every stream brings every value, in order; the slowest one slows the source down, `buffer` values after
+// its last. One that ends early is left out from then on; the source ends with the last. When the source fails, every
+// stream brings what came before and then the exception.
 // Thread-safety: each stream may be read by another fiber or thread.
 // Blocking, errors: as a stream. misuse for no streams and for a buffer of 0.
 // Cost: a fiber, and for each stream a copy and a message of a one-to-one channel; the last one gets the value itself.
@@ -49,7 +49,8 @@ struct tee_work {
 
 }  // namespace detail
 
-/// `count` streams of what the source brings: a receiving end, a stream, a range, or a function that returns std::optional.
+/// `count` streams of what the source brings: a receiving end, a stream, a range, or a function that returns
+/// std::optional.
 /// - blocks: never
 /// - cancel: ignores
 /// - threads: any

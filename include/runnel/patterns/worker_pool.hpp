@@ -5,21 +5,24 @@
 //   use(answer.get());             // the result, or the exception
 //   pool.shutdown(10s);            // what is queued is done, in 10 s at most
 //
-// Use when: jobs come over the life of a program, at most so many run, and the end has a rule. When not: the jobs are known (a
-// task_group with a limit, fan_out), or their results feed another stage (pipeline).
-// Guarantees: each job runs once, on one worker, in the order of the queue, or is destroyed unrun when it is canceled or the pool
-// aborts. Nothing outlives the pool: its destructor aborts. A job never outlives its handle: ~job cancels it and waits.
-// Thread-safety: everything from any fiber or thread, jobs included, but drain, shutdown and abort not from a job. The function
-// is called by several workers at once.
+// Use when: jobs come over the life of a program, at most so many run, and the end has a rule. When not: the jobs are
+// known (a task_group with a limit, fan_out), or their results feed another stage (pipeline).
+// Guarantees: each job runs once, on one worker, in the order of the queue, or is destroyed unrun when it is canceled
+// or the pool aborts. Nothing outlives the pool: its destructor aborts. A job never outlives its handle: ~job cancels
+// it and waits.
+// Thread-safety: everything from any fiber or thread, jobs included, but drain, shutdown and abort not from a job. The
+// function is called by several workers at once.
 // Blocking and cancellation: the workers run under the context that was ambient when the pool was made, not under their
 // submitter's. submit and post wait while the queue is full, posted results while nobody reads them.
-// Errors: pool_stopped after its end has begun; misuse for no workers. For failures see job_failure.
+// Errors: pool_stopped after its end has begun; misuse for no workers, and for a job that would wait for its own pool.
+// For failures see job_failure.
 // Cost: a message of a channel a job, and an allocation where moving an input may throw; one with a handle also an
 // allocation and a few short locks.
 // Source: Go's worker pools; Java's ThreadPoolExecutor for the ends.
 #pragma once
 
 #include <runnel/channel.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/detail/worker_pool_core.hpp>
 #include <runnel/error.hpp>
 
@@ -64,15 +67,26 @@ class [[nodiscard("the job is cancelled and waited for at once: keep it, or post
   /// - cancel: throws canceled when the caller is canceled; the job goes on
   /// - threads: any, one at a time
   RUNNEL_PARKS Out get() {
-    auto& s = checked();
-    s.join();
-    s.rethrow();
-    if constexpr (!std::is_void_v<Out>) return std::move(*s.value);
+    checked().join();
+    return taken();
+  }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until the job has ended
+  /// - cancel: throws canceled; the job goes on
+  /// - threads: any, one at a time
+  RUNNEL_PARKS Out get(const context& ctx) {
+    checked().join(ctx);
+    return taken();
   }
   /// - blocks: until the job has ended
   /// - cancel: throws canceled when the caller is canceled; the job goes on
   /// - threads: any, one at a time
   RUNNEL_PARKS RUNNEL_JOINS void join() const { checked().join(); }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until the job has ended
+  /// - cancel: throws canceled; the job goes on
+  /// - threads: any, one at a time
+  RUNNEL_PARKS RUNNEL_JOINS void join(const context& ctx) const { checked().join(ctx); }
   bool done() const noexcept { return state_ && state_->done(); }
   /// One that is queued never runs; one that runs has its context canceled.
   /// - blocks: never
@@ -86,6 +100,10 @@ class [[nodiscard("the job is cancelled and waited for at once: keep it, or post
   detail::job_state<Out>& checked() const {
     if (!state_) detail::throw_misuse("runnel::job: used after it was moved from");
     return *state_;
+  }
+  Out taken() {
+    state_->rethrow();
+    if constexpr (!std::is_void_v<Out>) return std::move(*state_->value);
   }
   std::shared_ptr<detail::job_state<Out>> state_;
 };
@@ -111,11 +129,12 @@ class worker_pool {
   /// - blocks: while the queue is full
   /// - cancel: throws canceled, the input is destroyed
   /// - threads: any
-  RUNNEL_PARKS job<Out> submit(In input) {
-    auto made = std::make_shared<detail::job_state<Out>>();
-    state_.send({std::move(input), made});
-    return job<Out>(std::move(made));
-  }
+  RUNNEL_PARKS job<Out> submit(In input) { return submit_with(std::move(input)); }
+  /// The same, observing ctx and the ambient context; the job itself runs under neither.
+  /// - blocks: while the queue is full
+  /// - cancel: throws canceled, the input is destroyed
+  /// - threads: any
+  RUNNEL_PARKS job<Out> submit(const context& ctx, In input) { return submit_with(std::move(input), ctx); }
   /// The same without waiting; nullopt, and the input untouched, when the queue is full.
   /// - blocks: never
   /// - cancel: ignores
@@ -130,13 +149,19 @@ class worker_pool {
   /// - cancel: throws canceled, the input is destroyed
   /// - threads: any
   RUNNEL_PARKS void post(In input) { state_.send({std::move(input), nullptr}); }
+  /// The same, observing ctx and the ambient context; the job itself runs under neither.
+  /// - blocks: while the queue is full
+  /// - cancel: throws canceled, the input is destroyed
+  /// - threads: any
+  RUNNEL_PARKS void post(const context& ctx, In input) { state_.send({std::move(input), nullptr}, ctx); }
   /// False, and the input untouched, when the queue is full.
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
   bool try_post(In&& input) { return state_.try_send(input, nullptr); }
 
-  /// The results of posted jobs, as they are ready; closed when the pool has ended. They have to be read: workers wait for room.
+  /// The results of posted jobs, as they are ready; closed when the pool has ended. They have to be read: workers wait
+  /// for room.
   receive_channel<result> results() const
     requires(!std::is_void_v<Out>)
   {
@@ -155,18 +180,37 @@ class worker_pool {
   /// Takes no more jobs, does those that are queued, waits for the workers. Throws as job_failure says.
   /// - blocks: until all jobs have ended
   /// - cancel: aborts, then throws canceled
-  /// - threads: any but a job
+  /// - threads: any but a job, for which it throws misuse
   RUNNEL_PARKS RUNNEL_JOINS void drain() { static_cast<void>(state_.shutdown(std::chrono::nanoseconds::max())); }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: until all jobs have ended
+  /// - cancel: aborts, then throws canceled
+  /// - threads: any but a job, for which it throws misuse
+  RUNNEL_PARKS RUNNEL_JOINS void drain(const context& ctx) {
+    const detail::joined_scope both(ctx);
+    drain();
+  }
   /// The same for at most `limit`, then abort(): false. Waits then for jobs that do not heed their cancellation.
   /// - blocks: for the limit, and until the canceled jobs have ended
   /// - cancel: aborts, then throws canceled
-  /// - threads: any but a job
+  /// - threads: any but a job, for which it throws misuse
   RUNNEL_PARKS RUNNEL_JOINS bool shutdown(duration limit) { return state_.shutdown(limit); }
+  /// The same, observing ctx and the ambient context.
+  /// - blocks: for the limit, and until the canceled jobs have ended
+  /// - cancel: aborts, then throws canceled
+  /// - threads: any but a job, for which it throws misuse
+  RUNNEL_PARKS RUNNEL_JOINS bool shutdown(const context& ctx, duration limit) {
+    const detail::joined_scope both(ctx);
+    return shutdown(limit);
+  }
   /// Takes no more jobs, destroys those that are queued, cancels those that run and waits for them, shielded.
   /// - blocks: until the running jobs have ended
   /// - cancel: ignores
-  /// - threads: any but a job
-  RUNNEL_PARKS RUNNEL_JOINS void abort() noexcept { state_.abort(); }
+  /// - threads: any but a job, for which it throws misuse
+  RUNNEL_PARKS RUNNEL_JOINS void abort() {
+    state_.refuse_own_job();
+    state_.abort();
+  }
 
  private:
   /// A job on its way. Who waits for it would never hear of a move that throws there, so such an input stays in a box.
@@ -216,9 +260,10 @@ class worker_pool {
     state(std::unique_ptr<callable> f, const worker_pool_options& o)
         : worker_pool_core(o), queue(o.queue), results(brings ? o.results : 0), function_(std::move(f)) {}
 
-    void send(entry e) {
+    template <std::same_as<context>... Given>
+    void send(entry e, const Given&... ctx) {
       try {
-        queue.send(std::move(e));
+        queue.send(ctx..., std::move(e));
       } catch (const channel_closed&) {
         throw pool_stopped();
       }
@@ -293,6 +338,13 @@ class worker_pool {
 
     std::unique_ptr<callable> function_;
   };
+
+  template <std::same_as<context>... Given>
+  job<Out> submit_with(In&& input, const Given&... ctx) {
+    auto made = std::make_shared<detail::job_state<Out>>();
+    state_.send({std::move(input), made}, ctx...);
+    return job<Out>(std::move(made));
+  }
 
   state state_;
 };

@@ -21,6 +21,8 @@ struct job {
 fiber* reserve_fiber(stack_class c, std::string_view name, const detail::site& at);
 /// Makes it run `work`.
 void start_fiber(fiber* f, job& work) noexcept;
+/// What the calling fiber executes; null on a thread. Only to be compared.
+const job* current_job() noexcept;
 /// Gives back one that was never started.
 void release_fiber(fiber* f) noexcept;
 

@@ -49,6 +49,7 @@ enum class wait_reason : std::uint8_t {
   none, channel_send, channel_receive, select, sleep, task_join, group_wait, group_slot, wait_group,
   mutex_lock, blocking_call, fd_readable, fd_writable, root_join, after_func_stop,
   bubble, condition, semaphore, shared_lock, exclusive_lock, once, lazy, latch, barrier, event, rcu, fork_join,
+  rate_limit, shared_execution,
 };
 const char* to_string(wait_reason) noexcept;
 

@@ -71,11 +71,20 @@ class semaphore {
 
  private:
   friend detail::acquire_case_core;
-  bool acquire_until(std::ptrdiff_t n, time_point deadline, detail::context_node* extra);
+  friend class rate_limiter;  // whose queue it is
+  /// What reports say of a wait.
+  struct reported {
+    sched::wait_reason reason;
+    const void* object;
+  };
+  bool acquire_until(std::ptrdiff_t n, time_point deadline, detail::context_node* extra) {
+    return acquire_until(n, deadline, extra, {sched::wait_reason::semaphore, this});
+  }
+  bool acquire_until(std::ptrdiff_t n, time_point deadline, detail::context_node* extra, reported as);
   std::uint64_t checked(std::ptrdiff_t n) const;
   bool has_room(std::uint64_t free, std::uint64_t more) const noexcept;
   bool take(std::uint64_t n) noexcept;
-  bool wait_for_turn(sched::agent& caller, std::uint64_t n, time_point deadline, detail::context_node* extra);
+  bool wait_for_turn(sched::agent& caller, std::uint64_t n, time_point deadline, detail::context_node* extra, reported as);
   void release_slow(std::uint64_t n);
   void see_release() noexcept;
   // Under object_.lock:

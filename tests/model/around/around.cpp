@@ -386,6 +386,7 @@ OUTSIDE fiber* reserve_fiber(stack_class, std::string_view, const detail::site&)
   if (spares_left == 0) throw std::bad_alloc();
   return spares[--spares_left];
 }
+const job* current_job() noexcept { return nullptr; }
 void start_fiber(fiber* f, job& work) noexcept {
   f->work.store(&work, order::relaxed);  // relaxed: published by the run queue
   runtime::instance().schedule_new(f, this_worker());
