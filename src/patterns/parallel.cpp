@@ -63,7 +63,7 @@ void parallel_scope::fail() noexcept {
     const raw_guard hold(lock_);
     if (failed()) return;
     error_ = e;
-    failed_.store(true, shim::order::relaxed);  // relaxed: see failed()
+    failed_.store(1, shim::order::relaxed);  // relaxed: see failed()
     n = node_.load(shim::order::relaxed);       // relaxed: under the lock
   }
   if (!n) return;  // everything has run on the owner so far, or memory is short
@@ -84,13 +84,14 @@ void parallel_scope::end() {
     n->cancel(nullptr);
     n->release_ref();
     node_.store(nullptr, shim::order::relaxed);  // relaxed: as above
+    sched::uncancel_owner(*this);
   }
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 void run_elsewhere(sched::branch& b) {
   sched::start(b);
-  if (sched::join_slowly(b)) throw_misuse("runnel: the runtime has stopped without the end of a parallel operation");
+  if (sched::join_slowly(b, {})) throw_misuse("runnel: the runtime has stopped without the end of a parallel operation");
 }
 
 std::size_t automatic_grain(std::size_t n) noexcept {

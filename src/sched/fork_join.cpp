@@ -88,16 +88,15 @@ bool enter(fork_scope& s) {
   s.outer = std::exchange(a.forks, &s);
   s.ambient = a.ambient;
   s.shields = a.shields;
-  s.on_thread = !a.is_fiber;
   const bool usual = has_place(a);
   s.here = usual ? place_on(worker_of(caller)) : fork_place{nullptr, 0};
   // relaxed: the look behind it acquires
   return usual && (a.shields | a.failed_forks.load(shim::order::relaxed)) == 0 && !in_forked_child();
 }
 
-void uncancel_owner(fork_scope& s) noexcept {
-  s.owner->failed_forks.fetch_sub(1, shim::order::relaxed);  // relaxed: whoever canceled the owner has been joined
-}
+bool entered_by_thread(const fork_scope& s) noexcept { return !static_cast<const agent&>(*s.owner).is_fiber; }
+
+void leave_slowly(fork_scope& s) noexcept { s.owner->forks = s.outer; }
 
 // As with contexts (waiter::listen): the owner listens and then looks at the count, here the count is raised and then the
 // owner's word looked at. What is found listening is a wait inside the scope, which cannot be left before this branch has ended.
@@ -110,6 +109,11 @@ void cancel_owner(fork_scope& s, detail::context_node& by) noexcept {
   wake_list woken;
   if (waiter* w = waiter::claim_listening(owner)) woken.push(*w);
   woken.wake_all();
+}
+
+void uncancel_owner(fork_scope& s) noexcept {
+  // relaxed: whoever canceled the owner did so in a branch that has been joined
+  if (s.canceled_by.load(shim::order::relaxed)) s.owner->failed_forks.fetch_sub(1, shim::order::relaxed);  // relaxed: as above
 }
 
 void fork_slowly(branch& b, const fork_place& at) noexcept {
@@ -132,10 +136,14 @@ void start(branch& b) {
   give_fiber(b);
 }
 
-bool join_slowly(branch& b) noexcept {
+bool join_slowly(branch& b, const fork_place& at) noexcept {
   switch (b.where) {
     case lies::own: return true;
-    case lies::lane: break;  // stolen
+    case lies::lane:
+      // In a later turn the deque is another fiber's, and b was not there any more at the end of that turn. Else the newest is b
+      // itself, or there is none (invariant 2): also where join() has found that before.
+      if (at.still_here() && at.lane->deque.pop()) return true;
+      break;
     case lies::listed:
       if (runtime::instance().listed.remove(b)) return true;
       break;

@@ -55,6 +55,7 @@ void with_workers(unsigned n, Body body) {
     sched::fork_scope scope(no_label);
     sched::enter(scope);
     body(scope);
+    sched::uncancel_owner(scope);
     sched::leave(scope);
   };
   around::test_fiber f(whole);

@@ -143,7 +143,8 @@ class deque_core {
   /// The same, biased and bounded, for one that is not the first, while nobody watches; else false, and nothing is done.
   bool push_quickly(Word w) noexcept {
     const std::uint64_t bottom = bottom_.load(shim::order::relaxed);  // relaxed: owner-only
-    const std::uint64_t top = top_.load(shim::order::acquire);        // acquire: as in push()
+    // relaxed: without marks no thief has claimed anything since heed(), which has seen what was claimed before a fence
+    const std::uint64_t top = top_.load(shim::order::relaxed);
     if (bottom - top - 1 >= Slots::capacity - 1) [[unlikely]] return false;  // marks make it large
     put(w, bottom);
     return true;
@@ -243,7 +244,8 @@ class deque_core {
     top = to;
     return true;
   }
-  /// Owner, behind a fence: tells thieves that it fences; or that it does not, if the last one was here long ago.
+  /// Owner, behind a fence: tells thieves that it fences; or that it does not, if the last one was here long ago, at least one
+  /// pop: so that a fence lies between the sight of the last claim and the end of the marks.
   void heed(std::uint64_t top) noexcept {
     std::uint64_t to = top | heeded;
     if (to != seen_) {

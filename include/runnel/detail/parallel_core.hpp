@@ -27,7 +27,7 @@ class parallel_scope : public sched::fork_scope {
   ~parallel_scope() { sched::leave(*this); }
 
   bool failed() const noexcept {
-    return failed_.load(shim::order::relaxed);  // relaxed: a hint what to skip; finish() comes after the joins
+    return failed_.load(shim::order::relaxed) != 0;  // relaxed: a hint what to skip; finish() comes after the joins
   }
   /// The exception that is being handled: kept when it is the first; cancels what runs of the others.
   void fail() noexcept;
@@ -66,7 +66,7 @@ class parallel_scope : public sched::fork_scope {
   void end();
 
   raw_lock lock_;
-  shim::atomic<bool> failed_{false};
+  shim::atomic<std::uint32_t> failed_{0};  ///< 1: one has; as wide as the lock, so that both are set at once
   std::exception_ptr error_;
   shim::atomic<context_node*> node_{nullptr};  ///< of branches that run elsewhere; made when the first does
 };
@@ -97,7 +97,7 @@ template <class Body>
 template <class Body>
 [[gnu::always_inline]] inline void in_parallel_scope(const sched::fork_label& label, Body body) {
   parallel_scope s(label);
-  if (s.on_thread) [[unlikely]] {
+  if (!s.here.lane && sched::entered_by_thread(s)) [[unlikely]] {
     from_thread(s, body);
   } else {
     body(s);

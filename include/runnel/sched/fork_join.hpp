@@ -28,7 +28,7 @@ struct fork_scope;
 
 struct branch_tag;
 struct branch : job, detail::list_hook<branch_tag> {
-  enum class lies : std::uint8_t { lane, own, listed, elsewhere };
+  enum class lies : std::uint32_t { lane, own, listed, elsewhere };
   branch(fork_scope& s, void (*run_on_fiber)(job&) noexcept) noexcept : scope(&s) { job::run = run_on_fiber; }
 
   fork_scope* const scope;
@@ -84,10 +84,17 @@ struct fork_scope {
   detail::context_node* ambient;  ///< the owner's, when it entered
   fork_place here;                ///< the owner's, when it entered
   std::uint32_t shields;          ///< the owner's, when it entered
-  bool on_thread;                 ///< the owner is no fiber
   const fork_label* const label;
   shim::atomic<detail::context_node*> canceled_by{nullptr};  ///< set by cancel_owner()
 };
+
+// The short ways are compiled into the caller. Not where the detector of races looks into the caller, nor for the explorer: there
+// every call goes into the library, whose accesses it does not see, and which announces the order.
+#if defined(RUNNEL_INSTRUMENTED)
+inline constexpr bool forks_inline = false;
+#else
+inline constexpr bool forks_inline = !detail::exploring;
+#endif
 
 /// The caller begins to fork. Not a point of cancellation.
 /// - blocks: never
@@ -95,28 +102,25 @@ struct fork_scope {
 /// - threads: any
 /// True: on a fiber in the real world, which is canceled if `ambient` is, and not else.
 bool enter(fork_scope& s);
-void uncancel_owner(fork_scope& s) noexcept;
+void leave_slowly(fork_scope& s) noexcept;
 inline void leave(fork_scope& s) noexcept {
+  if (!forks_inline) return leave_slowly(s);
   s.owner->forks = s.outer;
-  if (s.canceled_by.load(shim::order::relaxed)) [[unlikely]] uncancel_owner(s);  // relaxed: who has set it has been joined
 }
+/// Whether the owner is no fiber: where it has no place.
+bool entered_by_thread(const fork_scope& s) noexcept;
 /// For a branch that has failed on another fiber: ends the wait that the owner is in, if that can be canceled, and refuses
 /// those to come until it leaves the scope. Once for each scope, and nothing when the caller is the owner; `by` is canceled
 /// and outlives it.
 void cancel_owner(fork_scope& s, detail::context_node& by) noexcept;
+/// For the owner after the last join and before leave(), if some branch may have failed on another fiber.
+void uncancel_owner(fork_scope& s) noexcept;
 
 /// The calling fiber's place at this moment.
 /// - blocks: never
 /// - cancel: ignores
 /// - threads: a fiber
 fork_place here() noexcept;
-
-// Where the detector of races looks into the calls, and the explorer: every call goes into the library, which announces the order.
-#if defined(RUNNEL_INSTRUMENTED)
-inline constexpr bool forks_inline = false;
-#else
-inline constexpr bool forks_inline = !detail::exploring;
-#endif
 
 void fork_slowly(branch& b, const fork_place& at) noexcept;
 /// From now on others may run b, by b.run. `at`: the caller's place at this moment.
@@ -129,16 +133,13 @@ inline void fork(branch& b, const fork_place& at) noexcept {
 /// The same, but never for the caller: on a fiber of its own at once. Throws std::bad_alloc; what the start of the runtime throws.
 void start(branch& b);
 
-bool join_slowly(branch& b) noexcept;
+bool join_slowly(branch& b, const fork_place& at) noexcept;
 /// True: nobody has begun b, and nobody will: the caller runs it. False: it has ended. `at`: as for its fork.
 /// - blocks: until it has ended, where another one runs it
 /// - cancel: ignores
 /// - threads: who forked it
 inline bool join(branch& b, const fork_place& at) noexcept {
-  // Another turn of its owner: the deque is another fiber's, and b, if it still lies there for its owner, was stolen.
-  // Else the newest is b itself, or b was stolen.
-  if (b.where == branch::lies::lane && at.still_here() && at.lane->deque.pop()) [[likely]] return true;
-  return join_slowly(b);
+  return (forks_inline && b.where == branch::lies::lane && at.still_here() && at.lane->deque.pop()) || join_slowly(b, at);
 }
 
 /// How many workers run; 0 where none do yet.
