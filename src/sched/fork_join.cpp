@@ -58,7 +58,8 @@ void give_fiber(branch& b) {
   const auto& owner = static_cast<const agent&>(*b.scope->owner);
   const fork_label& label = *b.scope->label;
   b.job::finished = &finished;
-  fiber* f = reserve_fiber(owner.is_fiber ? static_cast<const fiber&>(owner).size_class : stack_class::standard, label.name, label.at);
+  const stack_class c = owner.is_fiber ? static_cast<const fiber&>(owner).size_class : stack_class::standard;
+  fiber* f = reserve_fiber(c, label.name, label.at);
   start_fiber(f, b);
 }
 

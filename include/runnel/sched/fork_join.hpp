@@ -5,9 +5,9 @@
 // so that it may wait. A fiber that has to wait for a taken branch parks; it takes no other work up meanwhile, so that stacks do
 // not grow with what is taken.
 //
-// Use: enter(scope); for each branch fork(b, place), ..., and in the reverse order `if (join(b, place)) <run it>`; leave(scope). All
-// on one fiber, but forks of a taken branch's own, which it makes on its own fiber under the same scope. The place is scope.here,
-// if the fiber has not waited since enter(), or here().
+// Use: enter(scope); for each branch fork(b, place), ..., and in the reverse order `if (join(b, place)) <run it>`; leave(scope).
+// All on one fiber, but forks of a taken branch's own, which it makes on its own fiber under the same scope. The place is
+// scope.here, if the fiber has not waited since enter(), or here().
 // How it works: src/sched/fork_join.cpp.
 #pragma once
 
