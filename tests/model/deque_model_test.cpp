@@ -284,11 +284,14 @@ TEST(biased_deque, a_slot_is_used_again_while_a_thief_reads_it) {
 }
 
 TEST(biased_deque, a_slot_is_used_again_after_the_marks_were_taken_away) {
-  expect_passes(explore(bounds{2, 3}, [] {
+  expect_passes(explore(bounds{3, 2}, [] {
     given_fibers<7> f;
     biased_deque mine;
     for (int i = 0; i < 4; ++i) check(mine.push(f.give(i)), "full");
-    model::thread thief([&] { f.take(mine.steal()); });
+    model::thread thief([&] {
+      f.take(mine.steal());
+      f.take(mine.steal());
+    });
     f.take(mine.pop());
     f.take(mine.pop());
     int put = 4;
