@@ -134,8 +134,8 @@ class deque_core {
 
   /// Owner: false when it is full, and cannot grow. What the growth throws changes nothing.
   bool push(Word w) noexcept(noexcept(std::declval<Slots&>().make_room(0, 0))) {
-    const std::uint64_t bottom = bottom_.load(shim::order::relaxed);     // relaxed: owner-only
-    const std::uint64_t top = index(top_.load(shim::order::acquire));    // acquire: pairs with claim(), the slot is free
+    const std::uint64_t bottom = bottom_.load(shim::order::relaxed);   // relaxed: owner-only
+    const std::uint64_t top = index(top_.load(shim::order::acquire));  // acquire: pairs with claim(), the slot is free
     if (!slots_.make_room(top, bottom)) return false;
     put(w, bottom);
     return true;
@@ -215,18 +215,16 @@ class deque_core {
   }
   [[gnu::noinline]] bool take_slowly(std::uint64_t bottom, std::uint64_t top) noexcept {
     if (top & watched) {
-      shim::fence(shim::order::seq_cst);        // seq_cst: see the head
-      top = top_.load(shim::order::relaxed);    // relaxed: ordered by the fence
-      if (index(top) < bottom) {
-        heed(top);
-        return true;
-      }
+      shim::fence(shim::order::seq_cst);      // seq_cst: see the head
+      top = top_.load(shim::order::relaxed);  // relaxed: ordered by the fence
+      heed(top);
+      if (index(top) < bottom) return true;
     }
     return take_last(bottom, top);
   }
   bool take_last(std::uint64_t bottom, std::uint64_t top) noexcept {
     bool taken = false;
-    while (index(top) == bottom && !taken) taken = claim(top);  // a thief has it, or has only begun to watch
+    while (index(top) == bottom && !taken) taken = claim(top);  // it fails where only the marks have changed, too
     bottom_.store(bottom + 1, shim::order::relaxed);  // relaxed: it is empty, there is nothing to publish
     return taken;
   }
@@ -253,6 +251,7 @@ class deque_core {
       calm_ = 0;
     } else if (++calm_ >= Patience && has_heavy_fence()) {
       to = index(top);
+      seen_ = 0;
     }
     // relaxed: the fence before it, or the head; who has changed it meanwhile is a thief
     if (to != top) top_.compare_exchange(top, to, shim::order::relaxed, shim::order::relaxed);

@@ -49,7 +49,7 @@ struct returned_value {
   std::optional<R> value;
 };
 template <class R>
-  requires std::is_trivial_v<R>
+  requires std::is_scalar_v<R>
 struct returned_value<R> {
   using type = R;
   template <class F>
