@@ -15,7 +15,6 @@ inline constexpr bool small = false;
 #endif
 
 inline constexpr std::uint32_t ring = small ? 4 : 256;    ///< fibers in a worker's own queue; a power of two
-inline constexpr std::uint32_t branches = small ? 2 : 64;  ///< on a worker's own deque; a power of two
 inline constexpr std::size_t segment = small ? 2 : 256;   ///< elements in one piece of a channel's buffer
 inline constexpr int lock_pauses = 64;                    ///< before the first look at a taken lock; doubled in each round
 inline constexpr int lock_spin_rounds = small ? 0 : 4;    ///< before its waiter gives way

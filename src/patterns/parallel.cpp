@@ -16,11 +16,7 @@
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
-parallel_scope::parallel_scope(std::string_view n, const site& where) {
-  sched::enter(*this);
-  name = n;
-  at = where;
-  if (!must_look && (shielded || !ambient || !ambient->is_canceled())) return;
+void parallel_scope::look_whether_canceled() {
   try {
     check_canceled();
   } catch (...) {
@@ -33,7 +29,7 @@ parallel_scope::parallel_scope(std::string_view n, const site& where) {
 context_node* parallel_scope::node_of_others() {
   if (context_node* n = node_.load(shim::order::acquire)) return n;  // acquire: pairs with the store below
   context_node* values = ambient ? ambient : &background_node();
-  auto fresh = ref_ptr<context_node>::adopt(new plain_node(shielded ? nullptr : values, values));
+  auto fresh = ref_ptr<context_node>::adopt(new plain_node(shields ? nullptr : values, values));
   const raw_guard hold(lock_);
   if (failed()) return nullptr;
   if (context_node* n = node_.load(shim::order::relaxed)) return n;  // relaxed: under the lock
@@ -64,18 +60,16 @@ void parallel_scope::run_under_context(sched::job& j, void (*call)(sched::branch
 void parallel_scope::fail() noexcept {
   const std::exception_ptr e = std::current_exception();
   context_node* n;
-  bool tells_owner = false;
   {
     const raw_guard hold(lock_);
     if (failed()) return;
     error_ = e;
-    failed_.store(true, shim::order::relaxed);  // relaxed: see failed()
+    failed_.store(1, shim::order::relaxed);  // relaxed: see failed()
     n = node_.load(shim::order::relaxed);       // relaxed: under the lock
-    // Elsewhere there is a node; else this is the owner, or memory is short.
-    tells_owner = n && &sched::this_agent() != owner;
   }
-  if (n) n->cancel(e);
-  if (tells_owner) sched::cancel_owner(*this, *n);
+  if (!n) return;  // everything has run on the owner so far, or memory is short
+  n->cancel(e);
+  sched::cancel_owner(*this, *n);
 }
 
 void parallel_scope::fail_canceled() noexcept {
@@ -91,13 +85,14 @@ void parallel_scope::end() {
     n->cancel(nullptr);
     n->release_ref();
     node_.store(nullptr, shim::order::relaxed);  // relaxed: as above
+    sched::uncancel_owner(*this);
   }
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 void run_elsewhere(sched::branch& b) {
   sched::start(b);
-  if (sched::join(b)) throw_misuse("runnel: the runtime has stopped without the end of a parallel operation");
+  if (sched::join_slowly(b, {})) throw_misuse("runnel: the runtime has stopped without the end of a parallel operation");
 }
 
 std::size_t automatic_grain(std::size_t n) noexcept {

@@ -9,6 +9,7 @@
 #include "sched/fiber_label.hpp"
 
 #include <runnel/fiber/stack.hpp>
+#include <runnel/sched/fork_join.hpp>
 #include <runnel/sched/job.hpp>
 #include <runnel/sched/waiter.hpp>
 
@@ -23,11 +24,10 @@ struct fiber_local_value;
 namespace runnel::inline RUNNEL_ABI::sched {
 
 class world;
-struct fork_scope;
 
 struct listener_tag;
 // A million fibers have a million records: the fields stand so that there is no padding.
-struct agent : detail::list_hook<listener_tag> {
+struct agent : fork_owner, detail::list_hook<listener_tag> {
   /// Completed operations before others get their turn.
   static constexpr std::int32_t operations_a_turn = 128;
 
@@ -54,8 +54,6 @@ struct agent : detail::list_hook<listener_tag> {
   detail::fiber_local_value* locals = nullptr;
   world* lives_in = nullptr;  ///< the bubble that it belongs to; null: the real world. A fiber's is set before it starts.
   shim::atomic<const void*> object{nullptr};  ///< of the wait, for reports
-  fork_scope* forks = nullptr;                ///< owner only: the innermost of its fork-join operations
-  shim::atomic<std::uint32_t> failed_forks{0};  ///< how many of these cancel it: see cancel_owner()
   std::uint32_t swallowed = 0;                ///< how many operations
 };
 
@@ -68,7 +66,6 @@ struct fiber : agent {
   std::byte* stack_bottom() const noexcept { return stack_top - stack_bytes(size_class) + detail::guard_bytes(size_class); }
 
   std::uint32_t number_in_world = 0;  ///< the control's, where there is one
-  std::uint32_t turns = 0;            ///< how often it was taken up; owner only
   // The stack pointer while the fiber is off its stack; null while it runs or still leaves. Stored by
   // runnel_switch as its last access to the stack (release), acquired and cleared by the worker that resumes it.
   shim::atomic<void*> saved_sp{nullptr};
@@ -112,7 +109,8 @@ inline void spend_turn(agent& caller) noexcept {
   if (--caller.operations_left <= 0) end_turn(caller);
 }
 
-/// The caller (this_agent()), and what tells the thread that it runs on at this moment from all others that exist.
+/// The caller (this_agent()), and what tells the thread that it runs on at this moment from all others that exist: of a fiber, its
+/// worker.
 struct place {
   agent& caller;
   const void* thread;

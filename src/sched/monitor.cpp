@@ -97,7 +97,7 @@ bool look_at(worker& w, runtime& r, std::chrono::nanoseconds seen) {
       if (fiber* next = w.queue.exchange_next(nullptr)) r.inject(next, next, 1);
       moved = true;
     }
-    if (moved || !w.queue.empty() || !w.spawned.empty() || !w.branches.empty()) r.idle.notify();
+    if (moved || !w.queue.empty() || !w.spawned.empty() || !w.lane.deque.empty()) r.idle.notify();
   }
   const auto limit = std::chrono::nanoseconds(hog_limit_ns.load(shim::order::relaxed));  // relaxed: a setting
   if (!w.reported && w.kept >= limit) {

@@ -239,7 +239,7 @@ bool runtime::refill(worker& into) noexcept {
 bool runtime::work_visible() noexcept {
   if (injected() || listed.any()) return true;
   for (unsigned i = 0; i < count_; ++i)
-    if (!workers_[i]->queue.empty() || !workers_[i]->spawned.empty() || !workers_[i]->branches.empty()) return true;
+    if (!workers_[i]->queue.empty() || !workers_[i]->spawned.empty() || !workers_[i]->lane.deque.empty()) return true;
   const time_point timer = next_timer();
   return timer != never && timer <= steady_clock::now();
 }

@@ -84,7 +84,6 @@ void worker::takes_up(fiber& f) noexcept {
   ticks_.store(ticks() + 1, shim::order::relaxed);             // relaxed: owner-only writes, read as a hint
   running_.store(&f, shim::order::relaxed);                    // relaxed: owner-only writes, read as a hint
   f.operations_left = agent::operations_a_turn;
-  ++f.turns;
 }
 
 /// On the stack of `self`, right after it was switched to: what follows it is this thread's now.
@@ -155,7 +154,7 @@ void worker::leave(fiber& f, afterwards what) noexcept {
   worker* w = this_worker();
   if constexpr (!detail::exploring)
     if (w->in_read_section()) [[unlikely]] refuse_to_leave(f, what);
-  if (!w->branches.empty()) [[unlikely]] w->withdraw_branches();
+  if (w->lane.in_use) [[unlikely]] w->leave_lane();
   fiber* next = nullptr;
   if (what == afterwards::requeue && w->yields_to_own_queue()) {
     w->push_tail(&f);

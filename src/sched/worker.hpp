@@ -38,7 +38,7 @@ class worker {
 
   /// shared: there are others, which steal.
   worker(runtime& owner, unsigned index, bool shared = true) noexcept
-      : queue(shared), spawned(shared), branches(shared), runtime_(owner), index_(index) {}
+      : queue(shared), spawned(shared), lane(shared), runtime_(owner), index_(index) {}
 
   /// The thread's body: runs fibers until the runtime stops.
   void main() noexcept;
@@ -87,12 +87,9 @@ class worker {
   /// Own thread: whether the running fiber unwinds.
   bool unwinding() const noexcept { return exceptions_->uncaught > 0; }
 
-  static constexpr std::uint64_t branch_deque_capacity = sizes::branches;
-
   run_queue queue;
   spawn_deque spawned;
-  /// Of the running fiber: see fork_join.cpp.
-  detail::deque_core<branch*, detail::bounded_slots<branch*, branch_deque_capacity>> branches;
+  branch_lane lane;  ///< of the running fiber: see fork_join.cpp
   fiber_cache fibers;  ///< own thread
   frame_cache frames;  ///< own thread
 
@@ -117,6 +114,7 @@ class worker {
   fiber* steal_branch(worker& victim) noexcept;
   void begin_branch(branch& b) noexcept;
   void begin_listed() noexcept;
+  [[gnu::noinline]] void leave_lane() noexcept;
   [[gnu::noinline]] void withdraw_branches() noexcept;
   fiber* found(fiber* f) noexcept;
   void poll_shared() noexcept;

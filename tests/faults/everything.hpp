@@ -1,11 +1,13 @@
 // A little of everything that the runtime does, with sums that must be right: for runs in unfriendly surroundings.
 #pragma once
 
+#include <runnel/patterns/parallel.hpp>
 #include <runnel/runnel.hpp>
 #include <runnel/time.hpp>
 
 #include <atomic>
 #include <chrono>
+#include <ranges>
 #include <vector>
 
 namespace runnel::test {
@@ -15,7 +17,7 @@ struct amounts {
   int messages = 500;
 };
 
-/// Inside the runtime: spawns, hands over, selects, waits for the clock, cancels. Returns whether all counts are right.
+/// Inside the runtime: spawns, hands over, selects, forks, waits for the clock, cancels. Returns whether all counts are right.
 inline bool everything_works(amounts n = {}) {
   using namespace std::chrono_literals;
   bool right = true;
@@ -59,6 +61,10 @@ inline bool everything_works(amounts n = {}) {
     for (int v : single.rx) in_order += v == in_order;
   });
   right &= in_order == n.messages;
+
+  std::atomic<int> parts{0};
+  parallel_for_each(std::views::iota(0, n.tasks), [&](int) { ++parts; }, {.grain = 1});
+  right &= parts == n.tasks;
 
   std::atomic<int> canceled_ones{0};
   {

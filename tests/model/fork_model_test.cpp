@@ -17,6 +17,8 @@ using model::expect_passes;
 using model::explore;
 namespace sched = runnel::sched;
 
+constexpr sched::fork_label no_label{};
+
 /// Counts how often it is run; with a function besides.
 template <class F>
 struct counted final : sched::branch {
@@ -32,10 +34,15 @@ struct counted final : sched::branch {
   }
   /// As the layer above does.
   void join() {
-    if (sched::join(*this)) call();
+    if (sched::join(*this, at)) call();
     check(runs == 1, "joined before it has run");
   }
+  void fork() {
+    at = sched::here();
+    sched::fork(*this, at);
+  }
   F function;
+  sched::fork_place at{};
   int runs = 0;
   bool on_own_fiber = false;
 };
@@ -45,9 +52,10 @@ template <class Body>
 void with_workers(unsigned n, Body body) {
   around::world w(n);
   auto whole = [&] {
-    sched::fork_scope scope;
+    sched::fork_scope scope(no_label);
     sched::enter(scope);
     body(scope);
+    sched::uncancel_owner(scope);
     sched::leave(scope);
   };
   around::test_fiber f(whole);
@@ -72,7 +80,7 @@ TEST(fork, a_branch_is_run_by_its_owner_or_by_a_thief) {
       around::spare_fiber one;
       before = 1;
       counted b(s, [&] { after = before + 1; });
-      sched::fork(b);
+      b.fork();
       b.join();
       check(after == 2, "seen whole, both ways");
       outcomes |= b.on_own_fiber ? 2 : 1;
@@ -87,7 +95,7 @@ TEST(fork, an_owner_that_comes_first_is_woken_by_who_ends_the_branch) {
     with_workers(2, [&](sched::fork_scope& s) {
       around::spare_fiber one;
       counted b(s, [&] { model::wait_until([&] { return joins; }); });
-      sched::fork(b);
+      b.fork();
       joins = true;
       b.join();
     });
@@ -98,7 +106,7 @@ TEST(fork, without_memory_for_a_fiber_it_goes_back_to_its_owner) {
   expect_passes(explore(bounds{1, 0}, [] {
     with_workers(2, [](sched::fork_scope& s) {
       counted b(s, [] {});
-      sched::fork(b);
+      b.fork();
       b.join();
       check(!b.on_own_fiber, "there was no fiber");
     });
@@ -137,7 +145,7 @@ TEST(fork, what_is_forked_before_a_wait_is_found_by_the_only_worker) {
       around::spare_fiber one;
       signal came;
       counted b(s, [&] { came.set(); });
-      sched::fork(b);
+      b.fork();
       came.wait();
       b.join();
     });
@@ -150,7 +158,7 @@ TEST(fork, what_is_forked_before_a_wait_is_found_by_another_worker) {
       around::spare_fiber one;
       signal came;
       counted b(s, [&] { came.set(); });
-      sched::fork(b);
+      b.fork();
       came.wait();
       b.join();
     });
@@ -165,9 +173,9 @@ TEST(fork, more_than_a_deque_holds_and_a_wait_in_between) {
       counted a(s, [] {});
       counted b(s, [&] { came.set(); });
       counted c(s, [] {});
-      sched::fork(a);
-      sched::fork(b);
-      sched::fork(c);  // the deque has room for two
+      a.fork();
+      b.fork();
+      c.fork();  // the deque has room for two
       c.join();
       came.wait();
       b.join();
@@ -183,16 +191,16 @@ TEST(fork, a_stolen_branch_is_not_looked_for_among_those_of_another_fiber) {
       around::spare_fiber one, two;
       signal came, inner;
       counted outer(s, [&] {
-        sched::fork_scope own;
+        sched::fork_scope own(no_label);
         sched::enter(own);
         counted b(own, [&] { inner.set(); });
-        sched::fork(b);
+        b.fork();
         came.set();
         inner.wait();
         b.join();
         sched::leave(own);
       });
-      sched::fork(outer);
+      outer.fork();
       came.wait();
       outer.join();
     });

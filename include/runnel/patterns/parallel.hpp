@@ -53,6 +53,15 @@ struct returned_value {
   std::optional<R> value;
 };
 template <class R>
+  requires std::is_scalar_v<R>
+struct returned_value<R> {
+  using type = R;
+  template <class F>
+  void fill(F& f) { value = std::forward<F>(f)(); }
+  R take() { return value; }
+  R value{};
+};
+template <class R>
 struct returned_value<R&> {
   using type = R&;
   template <class F>
@@ -70,13 +79,13 @@ struct returned_value<void> {
 template <class F>
 using returned_by = returned_value<std::invoke_result_t<F>>;
 
+inline constexpr sched::fork_label no_label{};
+
 /// The functions [0, I]: the first by a call, the others forked, so that they are joined in their order.
 template <std::size_t I, class Functions, class Results>
-void invoke_up_to(parallel_scope& s, Functions& functions, Results& results) noexcept {
-  auto call = [&] {
-    using function = std::add_lvalue_reference_t<std::tuple_element_t<I, Functions>>;
-    std::get<I>(results).fill(static_cast<function>(std::get<I>(functions)));
-  };
+[[gnu::always_inline]] inline void invoke_up_to(parallel_scope& s, Functions& functions, Results& results) noexcept {
+  using function = std::add_lvalue_reference_t<std::tuple_element_t<I, Functions>>;
+  auto call = [&f = static_cast<function>(std::get<I>(functions)), &result = std::get<I>(results)] { result.fill(f); };
   if constexpr (I == 0) {
     try {
       call();
@@ -85,9 +94,9 @@ void invoke_up_to(parallel_scope& s, Functions& functions, Results& results) noe
     }
   } else {
     calling_branch<decltype(call)> b(s, call);
-    sched::fork(b);
+    sched::fork(b, s.here);
     invoke_up_to<I - 1>(s, functions, results);
-    s.join(b);
+    s.join(b, s.here, call);
   }
 }
 
@@ -118,10 +127,11 @@ class range_splitter {
     const std::size_t half = n / 2;
     Result right_result{};
     auto right = [&] { run(std::next(first, static_cast<difference>(half)), n - half, right_result, combine); };
-    calling_branch<decltype(right)> b(scope_, right);
-    sched::fork(b);
+    calling_branch<decltype(right)&> b(scope_, right);
+    const sched::fork_place here = sched::here();
+    sched::fork(b, here);
     run(first, half, result, combine);
-    scope_.join(b);
+    scope_.join(b, here, right);
     if (scope_.failed()) return;
     try {
       combine(result, right_result);
@@ -156,7 +166,7 @@ struct combine_nothing {
 template <class It, class End, class F>
 void for_each_position(const parallel_options& options, const site& at, It first, End last, F& f) {
   over_positions(std::move(first), std::move(last), [&](auto begin, std::size_t n, auto element) {
-    in_parallel_scope(options.name, at, [&](parallel_scope& s) {
+    in_parallel_scope({options.name, at}, [&](parallel_scope& s) {
       auto leaf = [&](auto i, std::size_t k, nothing&) {
         for (; k > 0; --k, ++i) static_cast<void>(std::invoke(f, element(i)));
       };
@@ -173,7 +183,7 @@ auto transform_positions(const parallel_options& options, const site& at, It fir
   std::vector<std::optional<R>> found;
   over_positions(std::move(first), std::move(last), [&](auto begin, std::size_t n, auto element) {
     found.resize(n);
-    in_parallel_scope(options.name, at, [&](parallel_scope& s) {
+    in_parallel_scope({options.name, at}, [&](parallel_scope& s) {
       auto leaf = [&](auto i, std::size_t k, nothing&) {
         for (auto to = found.begin() + (i - begin); k > 0; --k, ++i, ++to) to->emplace(std::invoke(f, element(i)));
       };
@@ -193,7 +203,7 @@ T reduce_positions(const parallel_options& options, const site& at, It first, En
   std::optional<T> sum;
   over_positions(std::move(first), std::move(last), [&](auto begin, std::size_t n, auto element) {
     if (n == 0) return;
-    in_parallel_scope(options.name, at, [&](parallel_scope& s) {
+    in_parallel_scope({options.name, at}, [&](parallel_scope& s) {
       auto leaf = [&](auto i, std::size_t k, std::optional<T>& part) {
         part.emplace(std::invoke(transform, element(i)));
         for (++i, --k; k > 0; --k, ++i) *part = std::invoke(op, std::move(*part), std::invoke(transform, element(i)));
@@ -219,7 +229,7 @@ template <std::invocable... F>
 RUNNEL_PARKS RUNNEL_JOINS auto parallel_invoke(F&&... f) {
   auto functions = std::forward_as_tuple(std::forward<F>(f)...);
   std::tuple<detail::returned_by<F>...> results;
-  detail::in_parallel_scope({}, detail::site{}, [&](detail::parallel_scope& s) {
+  detail::in_parallel_scope(detail::no_label, [&](detail::parallel_scope& s) __attribute__((always_inline)) {
     detail::invoke_up_to<sizeof...(F) - 1>(s, functions, results);
   });
   if constexpr (!(std::is_void_v<std::invoke_result_t<F>> && ...)) {

@@ -380,7 +380,10 @@ OUTSIDE void* attached(attachment which) noexcept { return mine().attached[stati
 OUTSIDE void attach(attachment which, void* what, void (*ends)(void*) noexcept) noexcept {
   mine().attached[static_cast<unsigned>(which)] = {what, ends};
 }
-place this_place() { return {this_agent(), &agents[model::thread_number()]}; }
+place this_place() {
+  agent& a = this_agent();
+  return {a, a.is_fiber ? static_cast<const void*>(this_worker()) : &agents[model::thread_number()]};
+}
 
 OUTSIDE fiber* reserve_fiber(stack_class, std::string_view, const detail::site&) {
   if (spares_left == 0) throw std::bad_alloc();
