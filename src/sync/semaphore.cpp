@@ -118,6 +118,7 @@ void semaphore::leave_queue(sched::wait_node& n, sched::wake_list& woken) noexce
 
 bool semaphore::try_acquire(std::ptrdiff_t n) {
   choice_point(operation::acquire, this);
+  if (n > maximum_) return false;
   const std::uint64_t wanted = checked(n);
   if (wanted == 0 || take(wanted)) return true;
   raw_guard hold(object_.lock);
@@ -168,6 +169,7 @@ bool semaphore::acquire_until(std::ptrdiff_t n, time_point deadline, detail::con
 
 void semaphore::release(std::ptrdiff_t n) {
   choice_point(operation::release, this);
+  if (n > maximum_) refuse_release();
   const std::uint64_t more = checked(n);
   hb_release(this);
   std::uint64_t seen = word_.load(shim::order::relaxed);  // relaxed: validated by the compare-exchange

@@ -68,7 +68,7 @@ TEST_P(semaphore_conformance, semaphore_03_try_acquire_tells_the_truth) {
 
 TEST_P(semaphore_conformance, semaphore_03_neighbour_try_acquire_does_not_overtake_who_waits) {
   in_runtime([this] {
-    semaphore s(1);
+    semaphore s(1, 2);
     auto waiter = start([&] { s.acquire(2); });
     until_waiting(1);
     EXPECT_EQ(s.available(), 1);
@@ -109,7 +109,7 @@ TEST_P(semaphore_conformance, semaphore_05_a_large_request_is_not_starved_by_sma
 
 TEST_P(semaphore_conformance, semaphore_05_neighbour_small_ones_behind_a_large_one_wait_though_there_is_enough_for_them) {
   in_runtime([this] {
-    semaphore s(2);
+    semaphore s(2, 3);
     std::atomic<int> order{0};
     auto large = start([&] {
       s.acquire(3);
@@ -192,7 +192,7 @@ TEST_P(semaphore_conformance, semaphore_09_canceled_waiters_neither_proceed_nor_
 
 TEST_P(semaphore_conformance, semaphore_09_neighbour_a_large_request_that_gives_up_lets_those_behind_it_through) {
   in_runtime([this] {
-    semaphore s(2);
+    semaphore s(2, 4);
     auto d = derive_cancel(context::current());
     auto large = start([&, ctx = d.ctx] { EXPECT_THROW(s.acquire(ctx, 3), canceled); });
     until_waiting(1);
@@ -210,7 +210,8 @@ TEST_P(semaphore_conformance, semaphore_09_neighbour_a_large_request_that_gives_
 TEST_P(semaphore_conformance, semaphore_11_releases_meet_acquires_and_the_sum_is_right) {
   in_runtime([] {
     for (std::size_t round = scaled(500); round-- > 0;) {
-      semaphore s(2);
+      semaphore s(10);
+      s.acquire(8);
       auto taker = start([&] {
         s.acquire(4);
         s.release(4);
@@ -225,7 +226,7 @@ TEST_P(semaphore_conformance, semaphore_11_releases_meet_acquires_and_the_sum_is
 
 TEST_P(semaphore_conformance, semaphore_11_neighbour_a_select_acquires_or_leaves_all) {
   in_runtime([] {
-    semaphore s(1);
+    semaphore s(1, 2);
     channel<int> stop(64);
     std::atomic<std::size_t> acquired{0};
     std::vector<party> parties;

@@ -114,7 +114,7 @@ TEST(semaphore, two_exclude_each_other) {
 TEST(semaphore, release_during_acquire) {
   expect_passes(explore(bounds{4, 2}, [] {
     around::world w;
-    runnel::semaphore s(2);
+    runnel::semaphore s(2, 10);
     model::thread t([&] { s.acquire(4); });
     s.release(8);
     t.join();
@@ -145,7 +145,7 @@ TEST(semaphore, a_large_request_that_gives_up_lets_the_small_one_through) {
   int outcomes = 0;
   expect_passes(explore(bounds{2, 1}, [&] {
     around::world w;
-    runnel::semaphore s(1);
+    runnel::semaphore s(1, 3);
     bool got = false;
     model::thread large([&] {
       got = s.try_acquire_until(soon, 2);

@@ -20,7 +20,7 @@ RUNNEL_EVERY_CALLER(semaphore_test);
 TEST_P(semaphore_test, numbers_that_make_no_sense_are_refused_and_change_nothing) {
   in_runtime([] {
     EXPECT_THROW(semaphore(-1), misuse);
-    semaphore s(3);
+    semaphore s(3, semaphore::max());
     EXPECT_THROW(s.acquire(-1), misuse);
     EXPECT_THROW(static_cast<void>(s.try_acquire(-1)), misuse);
     EXPECT_THROW(s.release(-1), misuse);
@@ -34,15 +34,15 @@ TEST_P(semaphore_test, numbers_that_make_no_sense_are_refused_and_change_nothing
   });
 }
 
-TEST_P(semaphore_test, with_a_maximum_there_are_never_more) {
+TEST_P(semaphore_test, there_are_never_more_than_the_maximum) {
   in_runtime([this] {
     EXPECT_THROW(semaphore(3, 2), misuse);
     EXPECT_THROW(semaphore(0, -1), misuse);
     EXPECT_THROW(semaphore(0, semaphore::max() + 1), misuse);
-    semaphore s(2, 2);
+    semaphore s(2);
     EXPECT_THROW(s.release(), misuse) << "nobody has acquired any";
     EXPECT_THROW(s.acquire(3), misuse) << "at once, and nobody stands behind it";
-    EXPECT_THROW(static_cast<void>(s.try_acquire(3)), misuse);
+    EXPECT_FALSE(s.try_acquire(3));
     EXPECT_THROW(static_cast<void>(on_acquire(s, 3)), misuse);
     s.acquire(2);
     auto waiter = start([&] { s.acquire(2); });
@@ -55,6 +55,10 @@ TEST_P(semaphore_test, with_a_maximum_there_are_never_more) {
     waiter.join();
     s.release(2);
     EXPECT_EQ(s.available(), 2);
+    semaphore more(2, 3);
+    more.release();
+    EXPECT_THROW(more.release(), misuse);
+    EXPECT_TRUE(more.try_acquire(3));
     semaphore none(0, 0);
     none.acquire(0);
     EXPECT_THROW(none.release(), misuse);
@@ -63,7 +67,7 @@ TEST_P(semaphore_test, with_a_maximum_there_are_never_more) {
 
 TEST_P(semaphore_test, a_release_that_is_refused_while_somebody_waits_changes_nothing) {
   in_runtime([this] {
-    semaphore s(1);
+    semaphore s(1, semaphore::max());
     auto waiter = start([&] { s.acquire(2); });
     until_waiting(1);
     EXPECT_THROW(s.release(semaphore::max()), misuse);
@@ -97,7 +101,7 @@ TEST_P(semaphore_test, a_permit_gives_back_what_it_holds_once) {
 
 TEST_P(semaphore_test, a_select_acquires_when_it_can_and_else_waits_in_turn) {
   in_runtime([this] {
-    semaphore s(1);
+    semaphore s(1, 2);
     EXPECT_EQ(select(on_acquire(s), otherwise()), 0u);
     EXPECT_EQ(select(on_acquire(s), otherwise()), 1u);
     EXPECT_EQ(select(on_acquire(s, 0), otherwise()), 0u) << "nothing is to be had at once";
@@ -118,7 +122,7 @@ TEST_P(semaphore_test, a_select_acquires_when_it_can_and_else_waits_in_turn) {
 
 TEST_P(semaphore_test, a_select_that_goes_another_way_lets_those_behind_it_through) {
   in_runtime([this] {
-    semaphore s(1);
+    semaphore s(1, 2);
     channel<int> other;
     auto large = start([&] { EXPECT_EQ(select(on_acquire(s, 2), on_receive(other)), 1u); });
     until_waiting(1);
@@ -133,7 +137,7 @@ TEST_P(semaphore_test, a_select_that_goes_another_way_lets_those_behind_it_throu
 
 TEST_P(semaphore_test, a_select_that_looks_and_goes_leaves_the_fast_way_open) {
   in_runtime([] {
-    semaphore s(1);
+    semaphore s(1, 2);
     EXPECT_EQ(select(on_acquire(s, 2), otherwise()), 1u);
     EXPECT_TRUE(s.try_acquire());
     EXPECT_EQ(select(on_acquire(s), otherwise()), 1u);

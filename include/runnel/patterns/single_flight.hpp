@@ -132,7 +132,11 @@ class single_flight {
     ~boarding() {
       entry gone;
       const std::lock_guard hold(all.lock_);
-      if (--of->callers == 0) gone = all.remove(*this);
+      if (--of->callers != 0) return;
+      try {
+        gone = all.remove(*this);
+      } catch (...) {  // by Hash or Equal: as it has no result, whoever comes next takes it over
+      }
     }
     single_flight& all;
     const K& key;

@@ -28,8 +28,11 @@ class acquire_case_core;
 
 class semaphore {
  public:
-  /// So many permits are free. With a maximum there are never more: asking for more, or releasing more, is misuse.
-  explicit semaphore(std::ptrdiff_t permits, std::ptrdiff_t maximum = max());
+  /// So many permits are free, and there are never more than these: asking for more, or releasing more than was acquired, is
+  /// misuse. One that begins without any is filled by release(), and has no such bound.
+  explicit semaphore(std::ptrdiff_t permits) : semaphore(permits, permits > 0 ? permits : max()) {}
+  /// The same with another bound, up to max().
+  semaphore(std::ptrdiff_t permits, std::ptrdiff_t maximum);
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
   ~semaphore();
@@ -48,7 +51,7 @@ class semaphore {
   RUNNEL_PARKS void acquire(const context& ctx, std::ptrdiff_t n = 1) {
     static_cast<void>(acquire_until(n, never, &detail::node_of(ctx)));
   }
-  /// Takes n permits if they are free and nobody waits.
+  /// Takes n permits if they are free and nobody waits. More than the maximum are never free.
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
