@@ -325,8 +325,6 @@ const void* begin_spsc_operation(context_node* extra) {
   return sched::this_place().thread;
 }
 
-const void* begin_spsc_attempt() { return sched::this_place().thread; }
-
 channel_status channel_send(spsc_core* c, void* value, const channel_wait& how) {
   choice_point(operation::send, c);
   return c->operate<true>(value, how);

@@ -180,15 +180,9 @@ class stage {
       run([this, tx = std::move(ends.tx)] { work_alone(tx); });
     }
   }
-  /// The step has looked for a cancellation already: send() only where there is no room.
   template <class End>
   void work_alone(const End& tx) {
-    while (auto v = step_.pull(*meters_[0]))
-      if (tx.try_send(std::move(*v)) != channel_status::ok) [[unlikely]] wait_and_send(tx, *v);
-  }
-  template <class End>
-  [[gnu::noinline]] static void wait_and_send(const End& tx, value_type& v) {
-    tx.send(std::move(v));
+    while (auto v = step_.pull(*meters_[0])) tx.send(std::move(*v));
   }
 
   void start_crew() {

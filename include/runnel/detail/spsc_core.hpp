@@ -214,8 +214,6 @@ void spsc_withdraw(spsc_core&, bool sending, sched::wait_node& n) noexcept;
 /// What every blocking operation begins with: looks whether the caller is canceled, and counts the operation against its
 /// turn. The thread that it runs on.
 const void* begin_spsc_operation(context_node* extra);
-/// What an operation begins with that does not block.
-const void* begin_spsc_attempt();
 
 /// Whether an operation that need not wait is compiled into its caller. Not where the caller is instrumented and the library
 /// is not, nor where misuse is looked for.
@@ -226,16 +224,14 @@ inline constexpr bool spsc_inline = true;
 #endif
 
 template <bool Sending, class Element, class Move>
-[[gnu::always_inline]] inline channel_status spsc_operate(spsc_core* c, Element* element, const channel_wait& how, Move move) {
+channel_status spsc_operate(spsc_core* c, Element* element, const channel_wait& how, Move move) {
   if constexpr (spsc_inline) {
-    const channel_status s = c->look<Sending>(how.block ? begin_spsc_operation(how.extra) : begin_spsc_attempt());
-    if (s == channel_status::ok) {
+    if (how.block && c->look<Sending>(begin_spsc_operation(how.extra)) == channel_status::ok) {
       move(c->template cell<Sending>());
       c->template moved<Sending>();
       c->template publish<Sending>();
       return channel_status::ok;
     }
-    if (!how.block) return s;
   }
   if constexpr (Sending) {
     return channel_send(c, static_cast<void*>(element), how);
@@ -244,11 +240,11 @@ template <bool Sending, class Element, class Move>
   }
 }
 template <class T>
-[[gnu::always_inline]] inline channel_status channel_send(spsc_core* c, T* value, const channel_wait& how) {
+channel_status channel_send(spsc_core* c, T* value, const channel_wait& how) {
   return spsc_operate<true>(c, value, how, [&](void* cell) { element_ops_of<T>::construct(cell, value); });
 }
 template <class T>
-[[gnu::always_inline]] inline channel_status channel_receive(spsc_core* c, std::optional<T>* value, const channel_wait& how) {
+channel_status channel_receive(spsc_core* c, std::optional<T>* value, const channel_wait& how) {
   return spsc_operate<false>(c, value, how, [&](void* cell) { element_ops_of<T>::take(value, cell); });
 }
 
