@@ -280,7 +280,7 @@ TEST_P(timer_conformance, timer_12_neighbour_periods_and_limits_as_long_as_time_
       EXPECT_TRUE(rare.receive()) << "a stopped one ticks again";
     });
     bubble([] {
-      constexpr auto longest = std::chrono::hours::max(), shortest = std::chrono::hours::min();
+      static constexpr auto longest = std::chrono::hours::max(), shortest = std::chrono::hours::min();
       ticker silent(longest);
       timer pending(longest), past(shortest);
       EXPECT_TRUE(past.receive());
