@@ -115,28 +115,34 @@ void rate_limiter::reservation::cancel_at(time_point now) noexcept {
 /// Somebody who waits and has not booked.
 class rate_limiter::queued {
  public:
-  queued(rate_limiter& of, std::uint64_t n) noexcept
-      : of_(of), n_(n), before_(of.queued_.fetch_add(n, shim::order::relaxed)) {}  // relaxed: see take()
+  /// Under the bucket's lock, as the step from here to head: so that tokens count once, as waited for or as booked.
+  queued(rate_limiter& of, std::uint64_t n) noexcept : of_(of), n_(n) {
+    raw_guard hold(of.bucket_.changes.lock);
+    const std::uint64_t before = of.queued_.fetch_add(n, shim::order::relaxed);  // relaxed: see take()
+    act_ = time_of(of.bucket_.when(instant_now(), before + n));
+  }
   queued(const queued&) = delete;
   queued& operator=(const queued&) = delete;
   ~queued() { leave(); }
   void leave() noexcept { of_.queued_.fetch_sub(std::exchange(n_, 0), shim::order::relaxed); }  // relaxed: see take()
-  /// With those before it.
-  std::uint64_t all() const noexcept { return before_ + n_; }
+  /// When it may act if all before it take theirs.
+  time_point act() const noexcept { return act_; }
+  std::uint64_t tokens() const noexcept { return n_; }
 
  private:
   rate_limiter& of_;
   std::uint64_t n_;
-  const std::uint64_t before_;
+  time_point act_;
 };
 
 /// The first of those who wait, whose tokens are booked.
 class rate_limiter::head {
  public:
-  head(rate_limiter& of, std::uint64_t n) noexcept : of_(of), n_(n) {
+  head(rate_limiter& of, queued& q) noexcept : of_(of), n_(q.tokens()) {
     raw_guard hold(of.bucket_.changes.lock);
-    booked_ = of.bucket_.book(instant_now(), n, instant_of(never), bucket::bound::none);
+    booked_ = of.bucket_.book(instant_now(), n_, instant_of(never), bucket::bound::none);
     of.head_ = &booked_;
+    q.leave();
   }
   head(const head&) = delete;
   head& operator=(const head&) = delete;
@@ -205,14 +211,12 @@ bool rate_limiter::wait_until(time_point deadline, const context* ctx, std::uint
 
 bool rate_limiter::wait_in_turn(time_point deadline, const context* ctx, std::uint64_t n) {
   queued waiting(*this, n);
-  const time_point act = time_of(bucket_.when(instant_now(), waiting.all()));
-  if (act > deadline) return false;
-  if (ends_before(act, ctx)) throw_too_late();
+  if (waiting.act() > deadline) return false;
+  if (ends_before(waiting.act(), ctx)) throw_too_late();
   detail::context_node* const extra = ctx ? &detail::node_of(*ctx) : nullptr;
   if (!turn_.acquire_until(1, deadline, extra, {sched::wait_reason::rate_limit, this})) return false;
   const permit turn = permit::adopt(turn_);
-  head first(*this, n);
-  waiting.leave();
+  head first(*this, waiting);
   return first.wait(deadline, extra);
 }
 

@@ -86,11 +86,12 @@ instant token_bucket::after_change() const noexcept {
 /// n tokens at `now`, where the bucket would be full at full_at. `refused`: they never come.
 token_bucket::booking token_bucket::outcome(const scale& s, instant full_at, instant now, std::uint64_t n) noexcept {
   if (s.interval == 0) return {now, full_at, s.number};
+  if (n > INT64_MAX) return {refused, full_at, s.number};
   const instant t = time_of(now, s.stands_at);
   // the signed one is converted faster
   const double cost = static_cast<double>(static_cast<std::int64_t>(n)) * s.interval;
   const instant full = std::max(full_at, t) + rounded(cost);
-  if (n > INT64_MAX || full > far) return {refused, full_at, s.number};
+  if (full > far) return {refused, full_at, s.number};
   const instant act = full - s.room;
   return {act <= t ? now : act <= s.stands_at ? act : refused, full, s.number};
 }
@@ -105,10 +106,10 @@ bool token_bucket::take(instant now, std::uint64_t n) noexcept {
     shim::fence(shim::order::acquire);  // acquire: as in book()
     const double cost = static_cast<double>(static_cast<std::int64_t>(n)) * interval + 0.5;
     const instant t = time_of(now, stands_at);
-    if (seen == changing || interval == 0 || !(cost < longest_fill)) [[unlikely]]
+    if (seen == changing || interval == 0 || n > INT64_MAX || !(cost < longest_fill)) [[unlikely]]
       return book(now, n, now).act != refused;
     const instant full = std::max(seen, t) + static_cast<instant>(cost);
-    const bool there = full - room <= t && n <= INT64_MAX;
+    const bool there = full - room <= t;
     // relaxed: hands on nothing but the number
     if (instant same = seen; there && full_at_.compare_exchange(same, full, shim::order::relaxed, shim::order::relaxed))
       return true;

@@ -9,8 +9,8 @@
 // A job with a handle. queued -> running -> ended, or queued -> ended when it is canceled first or discarded; under the
 // job's lock, so that a cancellation meets the context of the job that it is for, and not the next one's. The entry of
 // a job that ended in the queue stays there until a worker drops it.
-// Lock order: none is held while another is taken. Under a job's lock its context is canceled, which runs nothing of
-// the user.
+// Order: one_joins_, under which inputs that are discarded end, so that they must not end the pool; then lock_. Under a
+// job's lock its context is canceled, which runs nothing of the user.
 #include <runnel/detail/worker_pool_core.hpp>
 
 #include <runnel/channel.hpp>
@@ -165,9 +165,16 @@ bool worker_pool_core::shutdown(duration limit) {
     stopped_ = true;
   }
   close_queue();
-  bool in_time = true;
-  {
-    const std::lock_guard one(one_joins_);
+  const time_point deadline = limit.from_now();
+  bool in_time = false;
+  try {
+    in_time = one_joins_.try_acquire_until(deadline);
+  } catch (const canceled&) {  // while somebody else ends it: as by wait_for() below
+    abort();
+    throw;
+  }
+  if (in_time) {
+    const permit one = permit::adopt(one_joins_);
     struct close_at_end {
       worker_pool_core& pool;
       ~close_at_end() {
@@ -175,12 +182,14 @@ bool worker_pool_core::shutdown(duration limit) {
         pool.close_results();
       }
     } then{*this};
-    in_time = group_.wait_for(limit);
+    in_time = group_.wait_for(duration::between(steady_clock::now(), deadline));
     if (!in_time) {
       group_.cancel();
       discard_queued();
       group_.wait();
     }
+  } else {
+    abort();
   }
   rethrow_collected();
   return in_time;
@@ -198,8 +207,8 @@ void worker_pool_core::rethrow_collected() {
 void worker_pool_core::abort() noexcept {
   stop_at_once();
   group_.cancel();
-  const std::lock_guard one(one_joins_);
   const cancel_shield to_the_end;
+  const permit one(one_joins_);
   try {
     group_.wait();
   } catch (...) {  // kept by the group, for whoever waits again

@@ -220,8 +220,9 @@ void start_fiber(fiber* f, job& work) noexcept {
 }
 
 const job* current_job() noexcept {
-  const agent& a = this_agent();
-  return a.is_fiber ? static_cast<const fiber&>(a).work.load(shim::order::relaxed) : nullptr;  // relaxed: the caller's own
+  worker* const w = this_worker();
+  const fiber* const f = w ? w->running() : nullptr;
+  return f ? f->work.load(shim::order::relaxed) : nullptr;  // relaxed: the caller's own
 }
 
 // A fiber that begins exchanges its stack for the one that was in use a moment ago: so many fibers that are started at once

@@ -135,10 +135,12 @@ void runtime::end_workers() noexcept {
       threads_[i].detach();
     }
   }
-  // Only now, when none looks at the others any more. One that a fiber keeps is left to that fiber, for good.
+  // Only now, when none looks at the others any more. One that a fiber keeps is left to that fiber, for good, and so are
+  // all then: the fiber may know the lane of one on which it was before (fork_place).
+  const bool all = std::all_of(ended.begin(), ended.begin() + count_, [](bool e) { return e; });
   for (unsigned i = 0; i < count_; ++i) {
     worker* w = std::exchange(workers_[i], nullptr);
-    if (ended[i]) delete w;
+    if (all) delete w;
   }
   count_ = 0;
 }

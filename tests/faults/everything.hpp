@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <ranges>
 #include <vector>
 
 namespace runnel::test {
@@ -63,7 +62,7 @@ inline bool everything_works(amounts n = {}) {
   right &= in_order == n.messages;
 
   std::atomic<int> parts{0};
-  parallel_for_each(std::views::iota(0, n.tasks), [&](int) { ++parts; }, {.grain = 1});
+  parallel_for_each(std::vector<int>(static_cast<std::size_t>(n.tasks)), [&](int) { ++parts; }, {.grain = 1});
   right &= parts == n.tasks;
 
   std::atomic<int> canceled_ones{0};

@@ -33,6 +33,27 @@ struct hook {
   ~hook() { set_unhandled_hook(previous); }
 };
 
+TEST_P(batchers, who_closes_it_while_another_one_does_may_be_canceled) {
+  in_runtime([] {
+    bubble([] {
+      std::atomic<int> flushed{0};
+      batcher<int> b([&](std::vector<int>& batch) {
+        sleep_for(1h);
+        flushed += static_cast<int>(batch.size());
+      }, {.size = 1});
+      b.add(1);
+      auto closes = go([&] { b.close(); });
+      sleep_for(1s);
+      const time_point start = steady_clock::now();
+      EXPECT_THROW(with_timeout(5s, [&] { b.close(); }), deadline_exceeded);
+      EXPECT_EQ(steady_clock::now(), start + 5s);
+      EXPECT_EQ(flushed, 0) << "what was not flushed is destroyed";
+      closes.join();
+      EXPECT_THROW(b.add(2), batcher_closed);
+    });
+  });
+}
+
 TEST_P(batchers, a_batch_goes_when_it_is_full_and_the_rest_at_the_end) {
   in_runtime([] {
     batches all;

@@ -522,6 +522,20 @@ TEST_P(rate_limiter_laws, idle_keys_are_forgotten_and_all_others_as_far_as_there
   });
 }
 
+TEST_P(rate_limiter_laws, keys_in_use_do_not_keep_the_others) {
+  in_bubble([] {
+    keyed_rate_limiter<int> limiter(rate::per_second(1), 1, 20);
+    std::vector<keyed_rate_limiter<int>::reservation> held;
+    for (int k = 0; k < 15; ++k) {
+      EXPECT_TRUE(limiter.allow(k));
+      held.push_back(limiter.reserve(k));
+    }
+    for (int k = 100; k < 1000; ++k) EXPECT_TRUE(limiter.allow(k));
+    EXPECT_LE(limiter.size(), 20u + held.size());
+    for (int k = 0; k < 15; ++k) EXPECT_FALSE(limiter.allow(k)) << "none that is in use was forgotten";
+  });
+}
+
 TEST_P(rate_limiter_laws, a_keys_reservation_is_given_back_to_its_bucket_alone_and_keeps_it) {
   in_bubble([] {
     keyed_rate_limiter<int> limiter(rate::per_second(1), 2, 4);

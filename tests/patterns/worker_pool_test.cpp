@@ -304,6 +304,28 @@ TEST_P(worker_pools, it_grows_and_shrinks_while_it_runs_and_loses_nothing) {
   });
 }
 
+TEST_P(worker_pools, who_ends_it_while_another_one_does_has_a_limit_and_a_context_of_his_own) {
+  in_runtime([] {
+    bubble([] {
+      for (const bool limited : {true, false}) {
+        worker_pool<int> pool([](int) { sleep_for(1h); });
+        pool.post(1);
+        auto drains = go([&] { pool.drain(); });
+        sleep_for(1s);
+        const time_point start = steady_clock::now();
+        if (limited) {
+          EXPECT_FALSE(pool.shutdown(5s));
+        } else {
+          EXPECT_THROW(with_timeout(5s, [&] { pool.drain(); }), deadline_exceeded);
+        }
+        EXPECT_EQ(steady_clock::now(), start + 5s);
+        drains.join();
+        EXPECT_THROW(pool.post(2), pool_stopped);
+      }
+    });
+  });
+}
+
 TEST_P(worker_pools, a_shutdown_drains_in_time_or_aborts) {
   in_runtime([] {
     bubble([] {

@@ -7,7 +7,7 @@
 //  2. Elements are the slots [top_, bottom_); while the owner takes one, bottom_ already excludes it.
 //  3. A ring that has been replaced by a larger one is not written any more: what a thief reads there it may still claim.
 // Progress: the owner's operations are wait-free but for the growth, which allocates; a thief's is lock-free and does not
-// retry: it fails only when another took the element that it was after.
+// retry: it fails only when another took the element that it was after, or the marks have changed (see below).
 // Linearization: a push, when it stores bottom_. A pop of one of several, when it lowers bottom_; of the last one, and each
 // steal, with the compare-exchange of top_. One that finds nothing, when it reads the second of the two indices.
 // Orders
@@ -162,7 +162,7 @@ class deque_core {
     return take(bottom_.load(shim::order::relaxed) - 1);  // relaxed: owner-only
   }
 
-  /// Anybody: the oldest. False when there is none or another was faster.
+  /// Anybody: the oldest. False when there is none, another was faster, or the owner has just changed the marks.
   bool steal(Word& w) noexcept {
     std::uint64_t top = top_.load(shim::order::relaxed);  // relaxed: validated by the claim, ordered by the fence
     if (biased && !(top & heeded)) {
@@ -226,6 +226,7 @@ class deque_core {
     bool taken = false;
     while (index(top) == bottom && !taken) taken = claim(top);  // it fails where only the marks have changed, too
     bottom_.store(bottom + 1, shim::order::relaxed);  // relaxed: it is empty, there is nothing to publish
+    if (biased && taken && seen_ != 0) ++seen_;       // the owner's own claim, no thief's
     return taken;
   }
 

@@ -68,6 +68,17 @@ class lru_map {
     }
     return {};
   }
+  /// The same; those that are passed over count as used now, so that they are not looked at again before all others.
+  template <class Unwanted>
+  node take_oldest_or_renew(std::size_t look, Unwanted unwanted) {
+    for (; !by_use_.empty() && look > 0; --look) {
+      slot& s = *static_cast<slot*>(by_use_.front()->prev);
+      if (unwanted(s.value)) return take(*s.key);
+      by_use_.remove(s);
+      by_use_.push_front(s);
+    }
+    return {};
+  }
   template <class F>
   void for_each_value(F f) {
     by_use_.for_each([&](slot& s) { f(s.value); });

@@ -4,6 +4,7 @@
 #include <runnel/context.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/sync/mutex.hpp>
+#include <runnel/sync/semaphore.hpp>
 #include <runnel/task_group.hpp>
 
 #include <exception>
@@ -113,7 +114,7 @@ class worker_pool_core {
   std::vector<cancel_handle> workers_;           ///< under lock_; who is retired loses its handle
   bool stopped_ = false;                         ///< under lock_
   std::vector<std::exception_ptr> collected_;    ///< under lock_
-  mutex one_joins_;
+  semaphore one_joins_{1};
   task_group group_;
   context context_;
 };

@@ -29,6 +29,7 @@
 #include <runnel/error.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/sync/mutex.hpp>
+#include <runnel/sync/semaphore.hpp>
 #include <runnel/task_group.hpp>
 
 #include <functional>
@@ -131,8 +132,11 @@ class batcher {
     why_is_known_.set();
     queue_.close();
     try {
-      const std::lock_guard one(one_joins_);
+      const permit one(one_joins_);
       group_.wait();
+    } catch (const canceled&) {
+      stop();
+      throw;
     } catch (...) {
       tell();
       throw;
@@ -227,6 +231,17 @@ class batcher {
       if (failure) told_ = true;
     }
     if (failure) throw *failure;
+  }
+  /// For a closer that is canceled, perhaps while another one closes it.
+  void stop() {
+    group_.cancel();
+    const cancel_shield to_the_end;
+    const permit one(one_joins_);
+    try {
+      group_.wait();
+    } catch (...) {  // the cancellation is what it throws
+    }
+    tell();
   }
   void tell() {
     const std::lock_guard hold(lock_);
@@ -325,7 +340,7 @@ class batcher {
   std::size_t bytes_ = 0;
   time_point due_ = never;
   std::optional<std::size_t> joining_;  ///< how many more may join an old batch
-  mutex one_joins_;
+  semaphore one_joins_{1};
   task_group group_;  // its fiber uses the rest: it ends first
 };
 

@@ -139,6 +139,8 @@ class cache {
   }
   /// Forgets all, and what is being loaded.
   void clear() {
+    for (std::size_t i = 0; i <= mask_; ++i) spoil(*parts_[i], nullptr);
+    flights_.forget_all();
     for (std::size_t i = 0; i <= mask_; ++i) clear(*parts_[i]);
   }
   std::size_t size() const {
@@ -295,19 +297,20 @@ class cache {
       throw;
     }
     counts_[loads].add();
-    keep_if_possible(mine, {made, nullptr, options_.ttl.from_now()});
+    keep_if_possible(mine, [&] { return content{made, nullptr, options_.ttl.from_now()}; });
     return *std::move(made);
   }
   void failed(const under_way& mine, const duration& error_ttl) {
     counts_[loads].add();
     counts_[failures].add();
     if (error_ttl.nanoseconds() > std::chrono::nanoseconds(0))
-      keep_if_possible(mine, {std::nullopt, std::current_exception(), error_ttl.from_now()});
+      keep_if_possible(mine, [&] { return content{std::nullopt, std::current_exception(), error_ttl.from_now()}; });
   }
   /// What cannot be kept, for want of memory, goes to those who wait for it all the same.
-  void keep_if_possible(const under_way& mine, content what) {
+  template <class What>
+  void keep_if_possible(const under_way& mine, What what) {
     try {
-      keep(mine.p, mine.record.key, std::move(what), &mine.record);
+      keep(mine.p, mine.record.key, what(), &mine.record);
     } catch (const std::bad_alloc&) {
     }
   }
@@ -333,7 +336,6 @@ class cache {
     p.entries.insert(std::move(fresh));
   }
   void clear(part& p) {
-    spoil(p, nullptr);
     for (bool more = true; more;) {
       node gone;
       const std::lock_guard hold(p.lock);

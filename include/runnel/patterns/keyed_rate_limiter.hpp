@@ -164,7 +164,7 @@ class keyed_rate_limiter {
   limiter insert(part& p, const K& key, const limits& l) {
     auto fresh = std::make_shared<rate_limiter>(l.r, l.burst);
     auto made = map::make(key, fresh);
-    std::array<typename map::node, 3> gone;  // end behind the lock
+    std::array<typename map::node, 4> gone;  // end behind the lock
     const std::lock_guard hold(p.lock);
     if (limiter* known = p.limiters.find(key)) return *known;
     if (p.now != l) return nullptr;
@@ -173,12 +173,14 @@ class keyed_rate_limiter {
     return fresh;
   }
   /// For one more. Two idle ones go for each that comes, so that idle ones do not collect.
-  void make_room(part& p, std::array<typename map::node, 3>& gone) {
+  void make_room(part& p, std::array<typename map::node, 4>& gone) {
     const auto unused = [](const limiter& l) { return l.use_count() == 1; };
     const auto idle = [&](const limiter& l) { return unused(l) && l->tokens() >= static_cast<double>(p.now.burst); };
     gone[0] = p.limiters.take_oldest(2, idle);
     gone[1] = p.limiters.take_oldest(2, idle);
-    if (p.limiters.size() >= keys_each_) gone[2] = p.limiters.take_oldest(8, unused);
+    // Two, because it may have found only such that are in use before.
+    for (std::size_t i = 2; i < 4 && p.limiters.size() >= keys_each_; ++i)
+      gone[i] = p.limiters.take_oldest_or_renew(8, unused);
   }
   /// Part by part, one change at a time: a key that comes meanwhile finds the limits of its part, old or new, and is
   /// among those that are changed if they were old.

@@ -48,7 +48,7 @@ template <class R>
 struct returned_value {
   using type = R;
   template <class F>
-  void fill(F& f) { value.emplace(std::forward<F>(f)()); }
+  void fill(F&& f) { value.emplace(std::forward<F>(f)()); }
   R take() { return std::move(*value); }
   std::optional<R> value;
 };
@@ -57,7 +57,7 @@ template <class R>
 struct returned_value<R> {
   using type = R;
   template <class F>
-  void fill(F& f) { value = std::forward<F>(f)(); }
+  void fill(F&& f) { value = std::forward<F>(f)(); }
   R take() { return value; }
   R value{};
 };
@@ -65,7 +65,7 @@ template <class R>
 struct returned_value<R&> {
   using type = R&;
   template <class F>
-  void fill(F& f) { value = std::addressof(std::forward<F>(f)()); }
+  void fill(F&& f) { value = std::addressof(std::forward<F>(f)()); }
   R& take() { return *value; }
   R* value = nullptr;
 };
@@ -73,7 +73,7 @@ template <>
 struct returned_value<void> {
   using type = unit;
   template <class F>
-  void fill(F& f) { std::forward<F>(f)(); }
+  void fill(F&& f) { std::forward<F>(f)(); }
   unit take() { return {}; }
 };
 template <class F>
@@ -84,8 +84,8 @@ inline constexpr sched::fork_label no_label{};
 /// The functions [0, I]: the first by a call, the others forked, so that they are joined in their order.
 template <std::size_t I, class Functions, class Results>
 [[gnu::always_inline]] inline void invoke_up_to(parallel_scope& s, Functions& functions, Results& results) noexcept {
-  using function = std::add_lvalue_reference_t<std::tuple_element_t<I, Functions>>;
-  auto call = [&f = static_cast<function>(std::get<I>(functions)), &result = std::get<I>(results)] { result.fill(f); };
+  using function = std::tuple_element_t<I, Functions>;
+  auto call = [&f = std::get<I>(functions), &result = std::get<I>(results)] { result.fill(static_cast<function>(f)); };
   if constexpr (I == 0) {
     try {
       call();

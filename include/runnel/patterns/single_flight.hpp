@@ -74,6 +74,9 @@ class single_flight {
     return run_shared(ctx, key, std::forward<F>(f)).value;
   }
   /// As run(), and whether others got it too.
+  /// - blocks: as f, or while the other one runs
+  /// - cancel: throws canceled
+  /// - threads: any
   template <std::invocable F>
     requires std::convertible_to<std::invoke_result_t<F>, V>
   RUNNEL_PARKS flight_result<V> run_shared(const K& key, F&& f) {
@@ -96,6 +99,12 @@ class single_flight {
     entry gone;  // ends behind the lock
     const std::lock_guard hold(lock_);
     gone = flights_.extract(key);
+  }
+  /// The same for all keys.
+  void forget_all() {
+    map gone;  // ends behind the lock
+    const std::lock_guard hold(lock_);
+    gone.swap(flights_);
   }
 
  private:
@@ -157,6 +166,7 @@ class single_flight {
   flight_result<V> execute(const boarding& b, F&& f) {
     flight& mine = *b.of;
     detail::once_run run(mine.core);
+    mine.error = nullptr;  // of one whose end failed
     std::optional<V> made;
     runs(mine, &sched::this_agent());
     try {

@@ -126,6 +126,7 @@ class permit {
     n_ = o.n_;
     return *this;
   }
+  /// Gives back what it holds; ends the process where that is more than was acquired, as somebody has given it back before.
   ~permit() { release(); }
 
   /// Gives them back now.
