@@ -519,15 +519,19 @@ TEST_P(serve_test, a_shortage_of_descriptors_is_waited_out) {
 }
 
 TEST_P(serve_test, no_more_connections_wait_than_the_backlog_allows) {
-  in_runtime([] {
+  bool is_told = true;
+  in_runtime([&] {
     for (const int backlog : {1, 7}) {
       const listener l = listener::loopback(0, backlog);
       tcp_info info{};
       socklen_t size = sizeof info;
       ASSERT_EQ(::getsockopt(l.fd(), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+      is_told = size == sizeof info;
+      if (!is_told) return;
       EXPECT_EQ(info.tcpi_sacked, static_cast<std::uint32_t>(backlog)) << "of a socket that listens: its limit";
     }
   });
+  if (!is_told) GTEST_SKIP() << "an emulator tells less of a socket than the kernel does";
 }
 
 TEST_P(serve_test, what_cannot_listen_is_refused) {
