@@ -1,6 +1,8 @@
 // wait_group: who is woken, what a cancellation or a misuse leaves.
 #include "support/fixture.hpp"
 
+#include <runnel/testing/bubble.hpp>
+
 #include <atomic>
 #include <cstdlib>
 #include <memory>
@@ -69,21 +71,23 @@ TEST_P(wait_group_conformance, waitgroup_02_neighbour_a_fiber_that_fails_is_coun
   unhandled = 0;
   set_unhandled_hook([](std::exception_ptr, fiber_info) noexcept { unhandled.fetch_add(1); });
   in_runtime([] {
-    wait_group w;
-    auto c = derive_cancel(context::current());
-    {
-      const context_scope scope(c.ctx);
-      w.go([] { throw std::runtime_error("nobody takes this"); });
-      w.go([] { sleep_for(1h); });
-      w.go([] {});
-      w.go([] { with_timeout(0s, [] { sleep_for(1h); }); });
-    }
-    w.add(3);
-    w.add(-3);
-    EXPECT_FALSE(w.wait_for(1ms)) << "one sleeps";
-    c.cancel();
-    w.wait();
-    EXPECT_EQ(unhandled.load(), 2) << "a time limit inside is a failure, a cancellation of its own is none";
+    bubble([] {
+      wait_group w;
+      auto c = derive_cancel(context::current());
+      {
+        const context_scope scope(c.ctx);
+        w.go([] { throw std::runtime_error("nobody takes this"); });
+        w.go([] { sleep_for(1h); });
+        w.go([] {});
+        w.go([] { with_timeout(0s, [] { sleep_for(1h); }); });
+      }
+      w.add(3);
+      w.add(-3);
+      EXPECT_FALSE(w.wait_for(1ms)) << "one sleeps";
+      c.cancel();
+      w.wait();
+      EXPECT_EQ(unhandled.load(), 2) << "a time limit inside is a failure, a cancellation of its own is none";
+    });
   });
   set_unhandled_hook(nullptr);
 }
