@@ -325,6 +325,12 @@ const void* begin_spsc_operation(context_node* extra) {
   return sched::this_place().thread;
 }
 
+const void* continue_spsc_operation() noexcept {
+  const sched::place here = sched::this_place();
+  --here.caller.operations_left;  // the next receive ends the turn
+  return here.thread;
+}
+
 channel_status channel_send(spsc_core* c, void* value, const channel_wait& how) {
   choice_point(operation::send, c);
   return c->operate<true>(value, how);

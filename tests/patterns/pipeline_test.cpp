@@ -345,6 +345,25 @@ TEST_P(pipelines, cancellation_and_time_limits_are_those_of_the_caller) {
   });
 }
 
+TEST_P(pipelines, a_time_limit_around_one_step_of_the_iterator_is_observed_wherever_the_last_stage_is_done) {
+  in_runtime([] {
+    bubble([] {
+      const auto slow = [](int v) { return sleep_for(2h), v; };
+      const std::vector<stage_options> last{{}, {.buffer = 0}, {.buffer = 1}, {.workers = 2}, {.workers = 2, .order = stage_order::as_ready}};
+      for (const stage_options& where : last) {
+        auto p = from(first(3), {.buffer = 1}) | map(slow, where);
+        auto i = p.begin();
+        EXPECT_EQ(*i, 0);
+        if (where.workers == 2) ++i;  // the second is ready as well
+        const time_point before = steady_clock::now();
+        EXPECT_THROW(with_timeout(1h, [&] { ++i; }), deadline_exceeded);
+        EXPECT_EQ(steady_clock::now(), before + 1h);
+        EXPECT_FALSE(p.failed_stage());
+      }
+    });
+  });
+}
+
 TEST_P(pipelines, a_context_that_is_given_to_the_terminal_ends_every_stage) {
   in_runtime([] {
     bubble([] {

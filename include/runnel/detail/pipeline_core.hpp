@@ -3,6 +3,7 @@
 
 #include <runnel/base/atomic.hpp>
 #include <runnel/context.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/lockfree/cache_padded.hpp>
 #include <runnel/task_group.hpp>
 
@@ -49,6 +50,8 @@ class pipeline_core {
 
   /// The group, made below the ambient context at the first call.
   task_group& group();
+  /// Where a stage has fibers.
+  const context& get_context() const noexcept { return *context_; }
   /// The context of the group; null without one.
   context_node* node() const noexcept { return context_ ? &node_of(*context_) : nullptr; }
   /// In a catch block of stage `number`: keeps it as the failure unless there was one, or it only says that the pipeline is
@@ -74,15 +77,23 @@ class pipeline_core {
   std::exception_ptr error_;             ///< read when the fibers have ended
 };
 
-/// Makes the pipeline's context the ambient one, if it has fibers, until the end of the scope.
+/// Until its end the pipeline's context, if it has fibers, is observed as the ambient one is.
 class pipeline_scope {
  public:
   explicit pipeline_scope(const pipeline_core& core) {
-    if (context_node* n = core.node()) scope_.emplace(n);
+    context_node* const n = core.node();
+    if (!n) return;
+    const context_node* const callers = ambient().cancel;
+    if (!callers || n->below(callers->order())) {
+      instead_.emplace(n);
+    } else {  // the consumer has come into another one since the start
+      beside_.emplace(core.get_context());
+    }
   }
 
  private:
-  std::optional<ambient_scope> scope_;
+  std::optional<ambient_scope> instead_;
+  std::optional<joined_scope> beside_;
 };
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

@@ -89,11 +89,12 @@ class stage {
   }
 
   /// The next value, for one caller at a time.
-  std::optional<value_type> next() {
-    if (in_place_) return step_.pull(*meters_[0]);
-    auto v = alone_ ? alone_.receive() : several_ ? several_.receive() : next_in_order();
-    if (!v) core_->check_end();
-    return v;
+  std::optional<value_type> next() { return in_place_ ? step_.pull(*meters_[0]) : receive(); }
+  /// The same for the consumer, who is outside of the pipeline's context.
+  std::optional<value_type> next_for_consumer() {
+    if (!in_place_) return receive(core_->get_context());
+    const pipeline_scope ambient(*core_);
+    return step_.pull(*meters_[0]);
   }
   /// Only with fibers of its own. nullopt also when the limit came first.
   std::optional<value_type> next_until(time_point deadline) {
@@ -156,6 +157,13 @@ class stage {
     bool over = false;       ///< the reader's
   };
 
+  template <class... Observed>
+  std::optional<value_type> receive(const Observed&... ctx) {
+    auto v = alone_ ? alone_.receive(ctx...) : several_ ? several_.receive(ctx...) : next_in_order(ctx...);
+    if (!v) core_->check_end();
+    return v;
+  }
+
   /// On a fiber of the group, which ends with the pipeline's failure if it throws.
   template <class F>
   void run(F&& work) {
@@ -180,9 +188,13 @@ class stage {
       run([this, tx = std::move(ends.tx)] { work_alone(tx); });
     }
   }
-  template <class End>
-  void work_alone(const End& tx) {
+  void work_alone(const send_channel<value_type>& tx) {
     while (auto v = step_.pull(*meters_[0])) tx.send(std::move(*v));
+  }
+  void work_alone(const send_channel<value_type, spsc>& tx) {
+    spsc_core* const below = tx.ref().get();
+    while (auto v = step_.pull(*meters_[0]))
+      if (spsc_pass_on(below, std::addressof(*v)) != channel_status::ok) throw channel_closed();
   }
 
   void start_crew() {
@@ -258,11 +270,12 @@ class stage {
     ++c.given;
     c.window.release();
   }
-  std::optional<value_type> next_in_order() {
+  template <class... Observed>
+  std::optional<value_type> next_in_order(const Observed&... ctx) {
     for (;;) {
       if (auto v = next_of_current()) return v;
       if (crew_->over) return std::nullopt;
-      begin_current(*crew_->places[crew_->given % crew_->places.size()].receive());
+      begin_current(*crew_->places[crew_->given % crew_->places.size()].receive(ctx...));
     }
   }
   try_receive_result<value_type> next_in_order_until(time_point deadline) {

@@ -214,6 +214,8 @@ void spsc_withdraw(spsc_core&, bool sending, sched::wait_node& n) noexcept;
 /// What every blocking operation begins with: looks whether the caller is canceled, and counts the operation against its
 /// turn. The thread that it runs on.
 const void* begin_spsc_operation(context_node* extra);
+/// The same for who looked whether it is canceled when it received what it sends.
+const void* continue_spsc_operation() noexcept;
 
 /// Whether an operation that need not wait is compiled into its caller. Not where the caller is instrumented and the library
 /// is not, nor where misuse is looked for.
@@ -223,29 +225,41 @@ inline constexpr bool spsc_inline = false;
 inline constexpr bool spsc_inline = true;
 #endif
 
-template <bool Sending, class Element, class Move>
-channel_status spsc_operate(spsc_core* c, Element* element, const channel_wait& how, Move move) {
+// Those that follow and are inlined whatever the compiler thinks: the loops that they stand in spend a quarter less.
+
+/// False: there was nothing to move, or no room.
+template <bool Sending, class Move>
+bool spsc_move_at_once(spsc_core& c, const void* here, Move move) {
+  if (c.look<Sending>(here) != channel_status::ok) return false;
+  move(c.template cell<Sending>());
+  c.template moved<Sending>();
+  c.template publish<Sending>();
+  return true;
+}
+template <class T>
+[[gnu::always_inline]] inline channel_status channel_send(spsc_core* c, T* value, const channel_wait& how) {
+  const auto in = [value](void* cell) { element_ops_of<T>::construct(cell, value); };
   if constexpr (spsc_inline) {
-    if (how.block && c->look<Sending>(begin_spsc_operation(how.extra)) == channel_status::ok) {
-      move(c->template cell<Sending>());
-      c->template moved<Sending>();
-      c->template publish<Sending>();
-      return channel_status::ok;
-    }
+    if (how.block && spsc_move_at_once<true>(*c, begin_spsc_operation(how.extra), in)) return channel_status::ok;
   }
-  if constexpr (Sending) {
-    return channel_send(c, static_cast<void*>(element), how);
-  } else {
-    return channel_receive(c, static_cast<void*>(element), how);
-  }
+  return channel_send(c, static_cast<void*>(value), how);
 }
 template <class T>
-channel_status channel_send(spsc_core* c, T* value, const channel_wait& how) {
-  return spsc_operate<true>(c, value, how, [&](void* cell) { element_ops_of<T>::construct(cell, value); });
+[[gnu::always_inline]] inline channel_status channel_receive(spsc_core* c, std::optional<T>* value, const channel_wait& how) {
+  const auto out = [value](void* cell) { element_ops_of<T>::take(value, cell); };
+  if constexpr (spsc_inline) {
+    if (how.block && spsc_move_at_once<false>(*c, begin_spsc_operation(how.extra), out)) return channel_status::ok;
+  }
+  return channel_receive(c, static_cast<void*>(value), how);
 }
+/// A send of what was received just now, or made of it.
 template <class T>
-channel_status channel_receive(spsc_core* c, std::optional<T>* value, const channel_wait& how) {
-  return spsc_operate<false>(c, value, how, [&](void* cell) { element_ops_of<T>::take(value, cell); });
+[[gnu::always_inline]] inline channel_status spsc_pass_on(spsc_core* c, T* value) {
+  const auto in = [value](void* cell) { element_ops_of<T>::construct(cell, value); };
+  if constexpr (spsc_inline) {
+    if (spsc_move_at_once<true>(*c, continue_spsc_operation(), in)) return channel_status::ok;
+  }
+  return channel_send(c, static_cast<void*>(value), {});
 }
 
 /// One of the two ends.

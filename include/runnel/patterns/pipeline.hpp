@@ -182,8 +182,7 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
   /// For the iterator.
   std::optional<value_type> next() {
     try {
-      const detail::pipeline_scope ambient(core_);
-      if (auto v = last_.next()) return v;
+      if (auto v = last_.next_for_consumer()) return v;
     } catch (...) {
       end_by_exception();
     }
