@@ -78,9 +78,7 @@ inline const std::vector<operation>& operations() {
                                 [](auto& s, auto& ctx) { s.c.send(ctx, std::move(s.value)); }));
     add(row<sending_rendezvous>("select, sending to a receiver",
                                 [](auto& s) { select(on_timeout(1h), on_send(s.c, std::move(s.value))); },
-                                [](auto& s, auto& ctx) {
-                                  select(ctx, on_timeout(1h), on_send(s.c, std::move(s.value)));
-                                }));
+                                [](auto& s, auto& ctx) { select(ctx, on_send(s.c, std::move(s.value))); }));
     add(row<full_one_to_one>("send_n, one to one", [](auto& s) { EXPECT_EQ(s.c.tx.send_n(s.values), 1u); },
                              [](auto& s, auto& ctx) { EXPECT_EQ(s.c.tx.send_n(ctx, s.values), 1u); }));
 
@@ -99,7 +97,7 @@ inline const std::vector<operation>& operations() {
     add(row<empty_one_to_one>("receive_n, one to one", [](auto& s) { EXPECT_EQ(s.c.rx.receive_n(s.got), 1u); },
                               [](auto& s, auto& ctx) { EXPECT_EQ(s.c.rx.receive_n(ctx, s.got), 1u); }));
     add(row<empty_channel>("select, receiving", [](auto& s) { select(on_timeout(1h), on_receive(s.c, s.got)); },
-                           [](auto& s, auto& ctx) { select(ctx, on_timeout(1h), on_receive(s.c, s.got)); }));
+                           [](auto& s, auto& ctx) { select(ctx, on_receive(s.c, s.got)); }));
     add(row<awaited_selector>("selector::run", [](auto& s) { s.many.run(); },
                               [](auto& s, auto& ctx) { s.many.run(ctx); }));
     add(row<receiving_rendezvous>("receive from a sender", [](auto& s) { s.got = s.c.receive(); },
@@ -196,7 +194,7 @@ inline const std::vector<operation>& operations() {
     add(row<ending_pool>("worker_pool::drain", [](auto& s) { s.pool.drain(); },
                          [](auto& s, auto& ctx) { s.pool.drain(ctx); }));
     add(row<ending_pool>("worker_pool::shutdown", [](auto& s) { EXPECT_TRUE(s.pool.shutdown(1h)); },
-                         [](auto& s, auto& ctx) { EXPECT_TRUE(s.pool.shutdown(ctx, 1h)); }));
+                         [](auto& s, auto& ctx) { EXPECT_TRUE(s.pool.shutdown(ctx, no_limit)); }));
     add(row<busy_actor>("actor::tell", [](auto& s) { s.a.tell(2); }, [](auto& s, auto& ctx) { s.a.tell(ctx, 2); }));
     add(row<ending_actor>("actor::join", [](auto& s) { s.a.join(); }, [](auto& s, auto& ctx) { s.a.join(ctx); }));
     add(row<asked_actor>("actor::ask", [](auto& s) { s.got = s.a.template ask<int>(std::identity()); },
@@ -205,9 +203,9 @@ inline const std::vector<operation>& operations() {
                            [](auto& s, auto& ctx) { s.got = s.q.answer.get(ctx); }));
     add(row<busy_server>("server::wait", [](auto& s) { s.s.wait(); }, [](auto& s, auto& ctx) { s.s.wait(ctx); }));
     add(row<busy_server>("server::shutdown", [](auto& s) { EXPECT_EQ(s.s.shutdown(1h).canceled, 0u); },
-                         [](auto& s, auto& ctx) { EXPECT_EQ(s.s.shutdown(ctx, 1h).canceled, 0u); }));
+                         [](auto& s, auto& ctx) { EXPECT_EQ(s.s.shutdown(ctx, no_limit).canceled, 0u); }));
     add(row<busy_group>("shutdown of a task_group", [](auto& s) { EXPECT_TRUE(shutdown(s.g, 1h)); },
-                        [](auto& s, auto& ctx) { EXPECT_TRUE(shutdown(ctx, s.g, 1h)); }));
+                        [](auto& s, auto& ctx) { EXPECT_TRUE(shutdown(ctx, s.g, no_limit)); }));
     add(row<listening_socket>("listener::accept", [](auto& s) { s.got.emplace(s.l.accept()); },
                               [](auto& s, auto& ctx) { s.got.emplace(s.l.accept(ctx)); }));
     add(row<waiting_stream>("stream::receive", [](auto& s) { s.got = s.s.receive(); },
