@@ -328,7 +328,7 @@ TEST_P(cancellation, of_a_context_that_is_given_counts_besides_the_ambient_one) 
 }
 
 TEST_P(cancellation, of_a_context_that_is_given_is_met_on_entry_even_if_the_operation_could_proceed) {
-  for_each([this](const operation& op) {
+  for_each([](const operation& op) {
     if (!op.block_with || !op.can_unblock || !op.unblocks_early) return;
     for (const bool canceled_before : {false, true}) {
       if (canceled_before && !op.checks_first) continue;
