@@ -422,12 +422,12 @@ std::size_t under_one_lock(channel_core* c, std::size_t n, channel_status& s, St
 }
 }  // namespace
 
-std::size_t channel_send_n(channel_core* c, void* first, std::size_t stride, std::size_t n) {
+std::size_t channel_send_n(channel_core* c, void* first, std::size_t stride, std::size_t n, context_node* extra) {
   sched::agent& caller = sched::this_agent();
   std::size_t sent = 0;
   for (;;) {
     choice_point(operation::send, c);
-    check_canceled(caller, nullptr);
+    check_canceled(caller, extra);
     channel_status s;
     const std::size_t limit = std::min(n - sent, most_under_one_lock);
     sent += under_one_lock(c, limit, s, [&](std::size_t i, sched::wake_list& woken) {
@@ -435,27 +435,27 @@ std::size_t channel_send_n(channel_core* c, void* first, std::size_t stride, std
     });
     spend_turn(caller);
     if (s == channel_status::would_block) {
-      if (channel_send(c, element(first, stride, sent), {}) != channel_status::ok) return sent;
+      if (channel_send(c, element(first, stride, sent), {true, never, extra}) != channel_status::ok) return sent;
       ++sent;
     }
     if (s == channel_status::closed || sent == n) return sent;
   }
 }
 
-std::size_t channel_receive_some(channel_core* c, void* first, std::size_t stride, std::size_t n) {
+std::size_t channel_receive_some(channel_core* c, void* first, std::size_t stride, std::size_t n, context_node* extra) {
   choice_point(operation::receive, c);
   sched::agent& caller = sched::this_agent();
-  check_canceled(caller, nullptr);
+  check_canceled(caller, extra);
   channel_status s;
   const std::size_t came = under_one_lock(c, std::min(n, most_under_one_lock), s, [&](std::size_t i, sched::wake_list& woken) {
     return c->try_receive_locked(element(first, stride, i), woken);
   });
   spend_turn(caller);
   if (came != 0 || s == channel_status::closed) return came;
-  return channel_receive(c, first, {}) == channel_status::ok ? 1 : 0;
+  return channel_receive(c, first, {true, never, extra}) == channel_status::ok ? 1 : 0;
 }
 
-void check_channel_operation(channel_core*) { check_canceled(); }
+void check_channel_operation(channel_core*, context_node* extra) { check_canceled(extra); }
 bool channel_close(channel_core* c) noexcept {
   choice_point(operation::close, c);
   return c->close();

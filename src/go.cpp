@@ -138,9 +138,9 @@ bool task_core::left_behind() const noexcept {
          fiber_->state.load(shim::order::relaxed) == sched::fiber_state::abandoned;  // relaxed: as above
 }
 
-void task_core::join() {
+void task_core::join(context_node* extra) {
   choice_point(operation::join, this);
-  check_canceled();
+  check_canceled(extra);
   if (left_behind()) throw_misuse("runnel::task: the runtime has stopped without this task's end; join it inside run()");
   sched::waiter w;
   sched::wait_node n(w);
@@ -154,12 +154,12 @@ void task_core::join() {
       throw_misuse("runnel::task: a task joins itself, and would wait for its own end: let another one join it");
     add_joiner(n);
   }
-  if (wait(w, sched::wait_reason::task_join, this) == sched::was_canceled) {
+  if (wait(w, sched::wait_reason::task_join, this, never, extra) == sched::was_canceled) {
     {
       raw_guard hold(lock);
       joiners_.remove(n);
     }
-    throw_wait_canceled();
+    throw_wait_canceled(extra);
   }
   see_end();
 }
@@ -173,7 +173,7 @@ void task_core::join_shielded() noexcept {
   if (sched::current_job() == this)
     fatal("runnel::task: a task destroys its own handle, which waits for its end: let another one destroy it");
   ambient_scope shield(nullptr);
-  join();
+  join(nullptr);
 }
 
 void task_core::rethrow() {
@@ -224,8 +224,8 @@ struct pool_call : sched::blocking_job {
 
 }  // namespace
 
-void run_blocking(blocking_call& c) {
-  check_canceled();
+void run_blocking(blocking_call& c, context_node* extra) {
+  check_canceled(extra);
   if (const sched::world* in = sched::this_world(); in && in->controlled_by) {
     choice_point(operation::start, nullptr);
     return c.invoke();  // a thread of the pool would come and go as it likes
@@ -236,9 +236,10 @@ void run_blocking(blocking_call& c) {
   sched::waiter w;
   w.may_be_ended_from_outside();
   sched::wait_node n(w);
-  if (!p.finished_or_enqueue(n) && wait(w, sched::wait_reason::blocking_call, nullptr) == sched::was_canceled) {
+  if (!p.finished_or_enqueue(n) &&
+      wait(w, sched::wait_reason::blocking_call, nullptr, never, extra) == sched::was_canceled) {
     p.remove(n);
-    if (sched::withdraw_blocking(p)) throw_wait_canceled();
+    if (sched::withdraw_blocking(p)) throw_wait_canceled(extra);
     c.request_stop();
     sched::waiter again;
     again.may_be_ended_from_outside();

@@ -187,7 +187,7 @@ void leave(std::span<select_case* const> cases, lock_set& locks, bool expected) 
 
 }  // namespace
 
-std::size_t run_select(std::span<select_case* const> cases) {
+std::size_t run_select(std::span<select_case* const> cases, context_node* extra) {
   sched::choice_point(sched::operation::select, nullptr);
   std::size_t otherwise = none, alternatives = 0;
   time_point earliest = never;
@@ -200,7 +200,7 @@ std::size_t run_select(std::span<select_case* const> cases) {
     }
     earliest = std::min(earliest, cases[i]->deadline());
   }
-  if (otherwise == none) check_canceled();
+  if (otherwise == none) check_canceled(extra);
   if (otherwise == none || alternatives <= 1) {  // what `otherwise` says of several needs all locks
     const std::size_t chosen = try_one(cases, earliest, otherwise);
     if (chosen != none) {
@@ -235,12 +235,12 @@ std::size_t run_select(std::span<select_case* const> cases) {
         if (c->enabled) c->expect_return();
     }
     locks.unlock();
-    const sched::claim_token t = wait(w, sched::wait_reason::select, nullptr, earliest);
+    const sched::claim_token t = wait(w, sched::wait_reason::select, nullptr, earliest, extra);
     std::size_t timed_out = none;
     if (t == sched::timed_out) timed_out = pick_timed_out(cases);
     const bool over = t < cases.size() || t == sched::was_canceled || timed_out != none;
     dequeue(cases, t, !over);
-    if (t == sched::was_canceled) throw_wait_canceled();
+    if (t == sched::was_canceled) throw_wait_canceled(extra);
     if (t < cases.size()) {
       cases[t]->finish(cases[t]->node);
       return t;

@@ -100,9 +100,9 @@ template <bool Sending>
 }
 
 template <bool Sending>
-std::size_t spsc_core::several(void* first, std::size_t stride, std::size_t n, channel_status& s) {
+std::size_t spsc_core::several(void* first, std::size_t stride, std::size_t n, channel_status& s, context_node* extra) {
   const sched::place here = sched::this_place();
-  check_canceled(here.caller, nullptr);
+  check_canceled(here.caller, extra);
   const exclusive only(mine<Sending>(), Sending ? "sends" : "receives");
   s = look<Sending>(here.thread);
   if (s == channel_status::closed) hb_acquire(this);
@@ -344,29 +344,29 @@ namespace {
 constexpr std::size_t most_at_once = 64;  // before others get their turn
 }
 
-std::size_t channel_send_n(spsc_core* c, void* first, std::size_t stride, std::size_t n) {
+std::size_t channel_send_n(spsc_core* c, void* first, std::size_t stride, std::size_t n, context_node* extra) {
   for (std::size_t sent = 0;;) {
     choice_point(operation::send, c);
     channel_status s;
     void* next = static_cast<std::byte*>(first) + sent * stride;
-    sent += c->several<true>(next, stride, std::min(n - sent, most_at_once), s);
+    sent += c->several<true>(next, stride, std::min(n - sent, most_at_once), s, extra);
     if (s == channel_status::would_block) {
-      s = c->operate<true>(next, {});
+      s = c->operate<true>(next, {true, never, extra});
       if (s == channel_status::ok) ++sent;
     }
     if (s == channel_status::closed || sent == n) return sent;
   }
 }
 
-std::size_t channel_receive_some(spsc_core* c, void* first, std::size_t stride, std::size_t n) {
+std::size_t channel_receive_some(spsc_core* c, void* first, std::size_t stride, std::size_t n, context_node* extra) {
   choice_point(operation::receive, c);
   channel_status s;
-  const std::size_t came = c->several<false>(first, stride, std::min(n, most_at_once), s);
-  if (s == channel_status::would_block) return c->operate<false>(first, {}) == channel_status::ok ? 1 : 0;
-  return came;
+  const std::size_t came = c->several<false>(first, stride, std::min(n, most_at_once), s, extra);
+  if (s != channel_status::would_block) return came;
+  return c->operate<false>(first, {true, never, extra}) == channel_status::ok ? 1 : 0;
 }
 
-void check_channel_operation(spsc_core*) { check_canceled(); }
+void check_channel_operation(spsc_core*, context_node* extra) { check_canceled(extra); }
 bool channel_close(spsc_core* c) noexcept {
   choice_point(operation::close, c);
   return c->close();

@@ -109,7 +109,7 @@ bool task_group::acquire_slot_or_ask() noexcept {
   return true;
 }
 
-void task_group::acquire_slot() {
+void task_group::acquire_slot(detail::context_node* extra) {
   if (try_acquire_slot()) return;
   sched::waiter w;
   sched::wait_node n(w);
@@ -119,19 +119,19 @@ void task_group::acquire_slot() {
     w.may_be_ended_by(object_);
     slot_waiters_.push_back(n);
   }
-  if (detail::wait(w, sched::wait_reason::group_slot, this) != sched::was_canceled) return;
+  if (detail::wait(w, sched::wait_reason::group_slot, this, never, extra) != sched::was_canceled) return;
   {
     raw_guard hold(object_.lock);
     slot_waiters_.remove(n);
   }
   try {
-    detail::throw_wait_canceled();
+    detail::throw_wait_canceled(extra);
   } catch (const canceled& c) {
     if (!(c.origin() == cancel_origin(*node_))) throw;
   }
   // This group itself was canceled: its tasks are ending, a slot comes soon.
   const detail::ambient_scope shield(nullptr);
-  acquire_slot();
+  acquire_slot(extra && extra->origin() == node_.get() ? nullptr : extra);
 }
 
 void task_group::release_slot() noexcept {
@@ -237,9 +237,9 @@ bool detail::runs_in_task_of(const task_group& g) noexcept {
   return j && j->run == &task_group::run_on_fiber && static_cast<const group_child*>(j)->group == &g;
 }
 
-bool task_group::join(time_point deadline) {
+bool task_group::join(time_point deadline, detail::context_node* extra) {
   sched::choice_point(sched::operation::wait, this);
-  detail::check_canceled();
+  detail::check_canceled(extra);
   sched::waiter w;
   sched::wait_node n(w);
   {
@@ -251,7 +251,7 @@ bool task_group::join(time_point deadline) {
     w.may_be_ended_by(object_);
     joiners_.push_back(n);
   }
-  const sched::claim_token t = detail::wait(w, sched::wait_reason::group_wait, this, deadline);
+  const sched::claim_token t = detail::wait(w, sched::wait_reason::group_wait, this, deadline, extra);
   if (t == sched::granted) {
     hb_acquire(&joiners_);
     return true;
@@ -260,24 +260,22 @@ bool task_group::join(time_point deadline) {
     raw_guard hold(object_.lock);
     joiners_.remove(n);
   }
-  if (t == sched::was_canceled) detail::throw_wait_canceled();
+  if (t == sched::was_canceled) detail::throw_wait_canceled(extra);
   return false;
 }
 
 void task_group::join_shielded() noexcept {
   if (sched::in_forked_child()) return;
   const detail::ambient_scope shield(nullptr);
-  join(never);
+  join(never, nullptr);
 }
 
-void task_group::wait() { static_cast<void>(wait_for(std::chrono::nanoseconds::max())); }
-
-bool task_group::wait_for(duration limit) {
+bool task_group::wait_until(time_point deadline, detail::context_node* extra) {
   if (detail::runs_in_task_of(*this))
     detail::throw_misuse("runnel::task_group: a task waits for its own group, and so for itself: "
                          "let who made the group wait");
   try {
-    if (!join(limit.nanoseconds() == std::chrono::nanoseconds::max() ? never : limit.from_now())) return false;
+    if (!join(deadline, extra)) return false;
   } catch (const canceled& c) {
     cancel();
     join_shielded();

@@ -8,21 +8,28 @@
 
 namespace runnel::inline RUNNEL_ABI {
 
-void sleep_for(duration d) {
-  if (d.nanoseconds() > std::chrono::nanoseconds::zero()) {
-    sleep_until(d.from_now());
-    return;
-  }
-  detail::check_canceled();
+namespace {
+
+void sleep(time_point t, detail::context_node* extra) {
+  sched::choice_point(sched::operation::sleep, nullptr);
+  detail::check_canceled(extra);
+  sched::waiter w;  // nobody but the clock and the contexts knows it
+  if (detail::wait(w, sched::wait_reason::sleep, nullptr, t, extra) == sched::was_canceled)
+    detail::throw_wait_canceled(extra);
+}
+
+void sleep(duration d, detail::context_node* extra) {
+  if (d.nanoseconds() > std::chrono::nanoseconds::zero()) return sleep(d.from_now(), extra);
+  detail::check_canceled(extra);
   sched::yield_turn();
 }
 
-void sleep_until(time_point t) {
-  sched::choice_point(sched::operation::sleep, nullptr);
-  detail::check_canceled();
-  sched::waiter w;  // nobody but the clock and the context knows it
-  if (detail::wait(w, sched::wait_reason::sleep, nullptr, t) == sched::was_canceled) detail::throw_wait_canceled();
-}
+}  // namespace
+
+void sleep_for(duration d) { sleep(d, nullptr); }
+void sleep_for(const context& ctx, duration d) { sleep(d, &detail::node_of(ctx)); }
+void sleep_until(time_point t) { sleep(t, nullptr); }
+void sleep_until(const context& ctx, time_point t) { sleep(t, &detail::node_of(ctx)); }
 
 namespace detail {
 

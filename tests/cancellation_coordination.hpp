@@ -18,6 +18,17 @@ struct counting_latch : state {
   latch l{1};
 };
 
+/// One that was canceled has arrived only if it waited.
+struct arriving_at_a_latch : state {
+  void unblock(const std::atomic<bool>&) override { l.count_down(); }
+  void check(bool waited) override {
+    EXPECT_TRUE(!waited || l.try_wait()) << name;
+    if (!l.try_wait()) l.count_down();
+    EXPECT_TRUE(l.try_wait()) << name;
+  }
+  latch l{2};
+};
+
 struct unset_event : state {
   void unblock(const std::atomic<bool>&) override { e.set(); }
   void check(bool) override { e.wait(); }
@@ -41,6 +52,14 @@ struct waiting_barrier : state {
   std::optional<barrier<>::arrival_token> token;
 };
 
+/// The test has arrived already.
+struct arrived_barrier : state {
+  void unblock(const std::atomic<bool>&) override { static_cast<void>(b.arrive()); }
+  void check(bool) override { EXPECT_TRUE(b.wait_for(std::move(token), 0s)) << name << ": the arrival counts"; }
+  barrier<> b{2};
+  barrier<>::arrival_token token = b.arrive();
+};
+
 struct running_lazy : state {
   static constexpr std::size_t others = 1;
   running_lazy() { begun.receive(); }
@@ -57,6 +76,21 @@ struct running_lazy : state {
   }};
   int got = 0;
   task<void> runner = go([this] { l.get(); });
+};
+
+/// Its own caller runs the function; a canceled one leaves it to the next.
+struct lone_lazy : state {
+  void unblock(const std::atomic<bool>&) override { gate.send({}); }
+  void check(bool made) override {
+    EXPECT_EQ(l.done(), made) << name;
+    EXPECT_EQ(made ? got : l.get(), 7) << name;
+  }
+  channel<unit> gate{1};
+  lazy<int> l{[this] {
+    gate.receive();
+    return 7;
+  }};
+  int got = 0;
 };
 
 struct awaited_creation : state {
@@ -77,6 +111,22 @@ struct awaited_creation : state {
       return 7;
     });
   });
+};
+
+/// The same where its own caller creates.
+struct lone_creation : state {
+  void unblock(const std::atomic<bool>&) override { gate.send({}); }
+  void check(bool made) override {
+    EXPECT_EQ(m.contains(1), made) << name;
+    EXPECT_EQ(made ? got : m.get_or_create(1, std::ref(*this)), 7) << name;
+  }
+  int operator()() {
+    gate.receive();
+    return 7;
+  }
+  channel<unit> gate{1};
+  concurrent_map<int, int> m;
+  int got = 0;
 };
 
 struct running_once : state {

@@ -4,6 +4,8 @@
 #include "support/fixture.hpp"
 
 #include <runnel/fd.hpp>
+#include <runnel/sync/guarded.hpp>
+#include <runnel/sync/lock_all.hpp>
 
 #include <fcntl.h>
 #include <signal.h>
@@ -24,6 +26,9 @@
 namespace runnel::test {
 
 using namespace std::chrono_literals;
+
+/// Where exploration may let the clock go on, which any limit would meet.
+inline constexpr auto no_limit = std::chrono::hours::max();
 
 /// What somebody blocks on; made afresh for every attempt.
 struct state {
@@ -64,6 +69,17 @@ struct full_channel : state {
   boxed values[1]{std::make_unique<int>(1)};
 };
 
+struct full_one_to_one : state {
+  full_one_to_one() { c.tx.send(std::make_unique<int>(0)); }
+  void unblock(const std::atomic<bool>&) override { EXPECT_EQ(**c.rx.try_receive().value, 0) << name; }
+  void check(bool sent) override {
+    EXPECT_EQ(c.rx.try_receive().status, sent ? channel_status::ok : channel_status::would_block) << name;
+    EXPECT_EQ(values[0] == nullptr, sent) << name;
+  }
+  channel_pair<boxed, spsc> c = make_channel<boxed, spsc>(1);
+  boxed values[1]{std::make_unique<int>(1)};
+};
+
 /// The sender meets a receiver that polls.
 struct sending_rendezvous : state {
   static constexpr bool unblocks_early = false;
@@ -84,6 +100,7 @@ struct sending_rendezvous : state {
 
 /// Two values, room for one: of a prefix that was sent nothing is lost either.
 struct half_full_channel : state {
+  static constexpr bool unblocks_early = false;
   void unblock(const std::atomic<bool>&) override { first = c.try_receive(); }
   void check(bool sent_all) override {
     int sent = first ? 1 : 0;
@@ -110,6 +127,29 @@ struct empty_channel : state {
   }
   channel<int> c{1};
   std::optional<int> got;
+};
+
+/// For a selector that is used again.
+struct awaited_selector : empty_channel {
+  void check(bool received) override {
+    if (!received) many.run();
+    EXPECT_EQ(got, 1) << name << ": it is there for the next run";
+  }
+  selector many = [this] {
+    selector s;
+    s.add(on_receive(c, got)).add(on_receive(channel<int>()));
+    return s;
+  }();
+};
+
+struct empty_one_to_one : state {
+  void unblock(const std::atomic<bool>&) override { EXPECT_EQ(c.tx.try_send(1), channel_status::ok) << name; }
+  void check(bool received) override {
+    EXPECT_EQ(got[0], received ? 1 : 0) << name;
+    EXPECT_EQ(c.rx.try_receive().status, received ? channel_status::would_block : channel_status::ok) << name;
+  }
+  channel_pair<int, spsc> c = make_channel<int, spsc>(1);
+  int got[1]{};
 };
 
 struct receiving_rendezvous : state {
@@ -268,6 +308,31 @@ struct group_at_its_limit : state {
   task_group g{{.limit = 1}};
 };
 
+/// Starts the task of a group, as its body.
+struct group_of_a_body : state {
+  static constexpr std::size_t others = 1;
+  void unblock(const std::atomic<bool>&) override { gate.try_send({}); }
+  void operator()(task_group& g) {
+    ++running;
+    g.go([this] {
+      struct at_end {
+        std::atomic<int>& running;
+        ~at_end() { --running; }
+      } end{running};
+      gate.receive();
+      served = true;
+    });
+  }
+  void check(bool ended) override {
+    EXPECT_EQ(running, 0) << name << ": also a canceled one joins";
+    EXPECT_TRUE(!ended || served) << name;
+    EXPECT_EQ(gate.size(), served ? 0u : 1u) << name;
+  }
+  channel<unit> gate{1};
+  std::atomic<int> running{0};
+  std::atomic<bool> served{false};
+};
+
 struct pool_call : state {
   void unblock(const std::atomic<bool>&) override {
     {
@@ -281,7 +346,7 @@ struct pool_call : state {
     EXPECT_EQ(ran, called) << name;
     EXPECT_EQ(result, called ? 5 : 0) << name;
   }
-  int call(const std::stop_token& stop) {
+  int operator()(const std::stop_token& stop) {
     ran = true;
     begun.close();
     std::unique_lock lock(m);
@@ -313,6 +378,39 @@ struct locked_mutex : state {
     m.unlock();
   }
   mutex m;
+};
+
+struct locked_value : state {
+  void unblock(const std::atomic<bool>&) override { held.unlock(); }
+  void use(const locked<int>& value) { *value = 1; }
+  void check(bool used) override {
+    const auto now = g.try_lock();
+    ASSERT_TRUE(now) << name;
+    EXPECT_EQ(**now, used ? 1 : 0) << name;
+  }
+  guarded<int> g{0};
+  locked<int> held = g.lock();
+};
+
+/// The other one is free, and is so again when not all could be had.
+struct one_of_the_locks : state {
+  one_of_the_locks() { std::max(&a, &b)->lock(); }
+  void unblock(const std::atomic<bool>&) override { std::max(&a, &b)->unlock(); }
+  void check(bool locked) override {
+    EXPECT_EQ(held.has_value(), locked) << name;
+    for (mutex* m : {&a, &b}) {
+      EXPECT_EQ(m->try_lock(), !locked) << name;
+      if (!locked) m->unlock();
+    }
+  }
+  /// What lock_all returns does not move.
+  struct both {
+    template <class... A>
+    explicit both(A&&... a) : all(lock_all(std::forward<A>(a)...)) {}
+    decltype(lock_all(std::declval<mutex&>(), std::declval<mutex&>())) all;
+  };
+  mutex a, b;
+  std::optional<both> held;
 };
 
 struct awaited_condition : state {
@@ -351,6 +449,14 @@ struct empty_semaphore : state {
   void unblock(const std::atomic<bool>&) override { s.release(2); }
   void check(bool acquired) override { EXPECT_EQ(s.try_acquire(2), !acquired) << name; }
   semaphore s{0};
+};
+
+struct wanted_permit : empty_semaphore {
+  void check(bool acquired) override {
+    EXPECT_EQ(p.has_value(), acquired) << name;
+    EXPECT_EQ(s.available(), acquired ? 0 : 2) << name;
+  }
+  std::optional<permit> p;
 };
 
 // ---- the outside world -----------------------------------------------------------------------------------------

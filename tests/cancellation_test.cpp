@@ -295,6 +295,7 @@ TEST_P(cancellation, of_a_context_that_is_given_counts_besides_the_ambient_one) 
     if (!op.block_with) return;
     for (const when w :
          {when::given_before, when::given_while_parked, when::given_under_a_shield, when::ambient_while_parked}) {
+      if (w != when::given_before && !op.parks) continue;
       const auto s = op.make();
       const std::exception_ptr cause = some_cause();
       auto given = derive_cancel(context::background());
@@ -309,13 +310,41 @@ TEST_P(cancellation, of_a_context_that_is_given_counts_besides_the_ambient_one) 
       });
       if (w != when::given_before) {
         until_parked(op);
+        if (op.when_canceled == answer::stops) s->until_begun();
         EXPECT_FALSE(r.over) << op.name;
         counts.cancel(cause);
       }
       p.join();
+      if (op.when_canceled == answer::ignores || (op.when_canceled == answer::stops && w != when::given_before)) {
+        EXPECT_TRUE(r.took_place()) << op.name;
+        s->check(true);
+        continue;
+      }
       expect_canceled(op, r, counts.ctx, cause);
       s->unblock(r.over);
       s->check(false);
+    }
+  });
+}
+
+TEST_P(cancellation, of_a_context_that_is_given_is_met_on_entry_even_if_the_operation_could_proceed) {
+  for_each([](const operation& op) {
+    if (!op.block_with || !op.can_unblock || !op.unblocks_early) return;
+    for (const bool canceled_before : {false, true}) {
+      if (canceled_before && !op.checks_first) continue;
+      const auto s = op.make();
+      auto given = derive_cancel(context::background());
+      if (canceled_before) given.cancel();
+      result r;
+      s->unblock(r.over);
+      auto p = beside(context::current(), r, [&] { op.block_with(*s, given.ctx); });
+      p.join();
+      if (canceled_before && op.when_canceled != answer::ignores) {
+        expect_canceled(op, r, given.ctx, nullptr);
+      } else {
+        EXPECT_TRUE(r.took_place()) << op.name << ": a context that is not canceled changes nothing";
+      }
+      s->check(r.took_place());
     }
   });
 }

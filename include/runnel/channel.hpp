@@ -124,12 +124,9 @@ class sending {
   /// - blocks: until all are taken
   /// - cancel: throws canceled; those before were sent
   /// - threads: any
-  RUNNEL_PARKS std::size_t send_n(std::span<T> values) const {
-    if (values.empty()) {
-      check_channel_operation(core());
-      return 0;
-    }
-    return channel_send_n(core(), values.data(), sizeof(T), values.size());
+  RUNNEL_PARKS std::size_t send_n(std::span<T> values) const { return send_all(values, nullptr); }
+  RUNNEL_PARKS std::size_t send_n(const context& ctx, std::span<T> values) const {
+    return send_all(values, &node_of(ctx));
   }
   /// Closes the channel: what is buffered can still be received, blocked senders throw. False when it was closed already.
   /// - blocks: never
@@ -141,6 +138,13 @@ class sending {
   auto* core() const { return static_cast<const Derived&>(*this).ref().get(); }
   void checked_send(T& v, const channel_wait& how) const {
     if (channel_send(core(), std::addressof(v), how) != channel_status::ok) throw channel_closed();
+  }
+  std::size_t send_all(std::span<T> values, context_node* extra) const {
+    if (values.empty()) {
+      check_channel_operation(core(), extra);
+      return 0;
+    }
+    return channel_send_n(core(), values.data(), sizeof(T), values.size(), extra);
   }
 };
 
@@ -197,21 +201,9 @@ class receiving {
   /// - blocks: until all have come
   /// - cancel: throws canceled; those before were received
   /// - threads: any
-  RUNNEL_PARKS std::size_t receive_n(std::span<T> out) const {
-    if (out.empty()) check_channel_operation(core());
-    // An assignment that throws loses no more than its own value.
-    constexpr std::size_t room = 512 / sizeof(std::optional<T>);
-    constexpr std::size_t at_once = std::is_nothrow_move_assignable_v<T> && room > 1 ? std::min<std::size_t>(room, 32) : 1;
-    std::size_t n = 0;
-    while (n < out.size()) {
-      std::optional<T> values[at_once];
-      const std::size_t came =
-          channel_receive_some(core(), values, sizeof *values, std::min<std::size_t>(at_once, out.size() - n));
-      if (came == 0) break;
-      for (std::size_t i = 0; i < came; ++i) out[n + i] = std::move(*values[i]);
-      n += came;
-    }
-    return n;
+  RUNNEL_PARKS std::size_t receive_n(std::span<T> out) const { return receive_all(out, nullptr); }
+  RUNNEL_PARKS std::size_t receive_n(const context& ctx, std::span<T> out) const {
+    return receive_all(out, &node_of(ctx));
   }
 
   /// for (auto& v : rx) receives until the channel is closed and drained.
@@ -229,6 +221,22 @@ class receiving {
     try_receive_result<T> r;
     r.status = channel_receive(core(), &r.value, how);
     return r;
+  }
+  std::size_t receive_all(std::span<T> out, context_node* extra) const {
+    if (out.empty()) check_channel_operation(core(), extra);
+    // An assignment that throws loses no more than its own value.
+    constexpr std::size_t room = 512 / sizeof(std::optional<T>);
+    constexpr std::size_t at_once = std::is_nothrow_move_assignable_v<T> && room > 1 ? std::min<std::size_t>(room, 32) : 1;
+    std::size_t n = 0;
+    while (n < out.size()) {
+      std::optional<T> values[at_once];
+      const std::size_t came =
+          channel_receive_some(core(), values, sizeof *values, std::min<std::size_t>(at_once, out.size() - n), extra);
+      if (came == 0) break;
+      for (std::size_t i = 0; i < came; ++i) out[n + i] = std::move(*values[i]);
+      n += came;
+    }
+    return n;
   }
 };
 

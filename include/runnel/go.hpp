@@ -6,7 +6,7 @@
 // Guarantees: the body always starts; a task never outlives its handle: ~task cancels and joins. What happens
 // before go() happens before the body; the end of the body happens before get() and join() return.
 // Blocking and cancellation: the body meets a cancellation at its first blocking call. get() and join() observe the
-// caller's own context and leave the task joinable when that is canceled.
+// caller's own context, and one given first, and leave the task joinable when that is canceled.
 // Errors: get() rethrows the body's exception, or task_canceled when the task itself was canceled.
 // Cost: one piece of memory a task, pooled by the workers, a stack from a pool; a page or two of it are touched.
 #pragma once
@@ -45,19 +45,14 @@ class [[nodiscard]] task {
   /// - blocks: until the body has ended
   /// - cancel: throws canceled when the caller is canceled; the task stays joinable
   /// - threads: any, one at a time
-  RUNNEL_PARKS R get() {
-    auto& c = core();
-    if (taken_) detail::throw_misuse("runnel::task::get: the result was taken before");
-    c.join();
-    taken_ = true;
-    c.rethrow();
-    return c.take();
-  }
+  RUNNEL_PARKS R get() { return joined_result(nullptr); }
+  RUNNEL_PARKS R get(const context& ctx) { return joined_result(&detail::node_of(ctx)); }
   /// Waits for the end of the body; says nothing of how it ended.
   /// - blocks: until the body has ended
   /// - cancel: throws canceled when the caller is canceled; the task stays joinable
   /// - threads: any, one at a time
-  RUNNEL_PARKS RUNNEL_JOINS void join() { core().join(); }
+  RUNNEL_PARKS RUNNEL_JOINS void join() { core().join(nullptr); }
+  RUNNEL_PARKS RUNNEL_JOINS void join(const context& ctx) { core().join(&detail::node_of(ctx)); }
   /// Whether the body has ended; false for an empty handle.
   bool done() const noexcept { return core_ && core_->done(); }
   /// Cancels the task's context. An empty handle does nothing.
@@ -77,6 +72,14 @@ class [[nodiscard]] task {
   detail::task_result<R>& core() const {
     if (!core_) detail::throw_misuse("runnel::task: used after it was moved from");
     return *core_;
+  }
+  R joined_result(detail::context_node* extra) {
+    auto& c = core();
+    if (taken_) detail::throw_misuse("runnel::task::get: the result was taken before");
+    c.join(extra);
+    taken_ = true;
+    c.rethrow();
+    return c.take();
   }
   void end() noexcept {
     if (!core_) return;
@@ -167,7 +170,7 @@ class blocking_call {
   ~blocking_call() = default;
 };
 /// Throws canceled when the call was canceled before it began.
-void run_blocking(blocking_call& c);
+void run_blocking(blocking_call& c, context_node* extra);
 
 template <class F, class R>
 class blocking_frame final : public blocking_call {
@@ -222,6 +225,15 @@ class blocking_frame final : public blocking_call {
   stored result_{};
   std::exception_ptr error_;
 };
+
+template <class F>
+decltype(auto) call_blocking(F& f, context_node* extra) {
+  using R = typename std::conditional_t<std::is_invocable_v<F&, std::stop_token>,
+                                        std::invoke_result<F&, std::stop_token>, std::invoke_result<F&>>::type;
+  blocking_frame<F, R> frame(f);
+  run_blocking(frame, extra);
+  return frame.take();
+}
 }  // namespace detail
 
 /// Calls f (which may take a std::stop_token) on a thread of the blocking pool while the caller waits; returns its
@@ -231,12 +243,12 @@ class blocking_frame final : public blocking_call {
 /// - threads: any
 template <class F>
 RUNNEL_PARKS RUNNEL_BLOCKING decltype(auto) blocking(F&& f) {
-  using G = std::remove_reference_t<F>;
-  using R = typename std::conditional_t<std::is_invocable_v<G&, std::stop_token>,
-                                        std::invoke_result<G&, std::stop_token>, std::invoke_result<G&>>::type;
-  detail::blocking_frame<G, R> frame(f);
-  detail::run_blocking(frame);
-  return frame.take();
+  return detail::call_blocking(f, nullptr);
+}
+/// The same, observing ctx and the ambient context; f sees neither, as always.
+template <class F>
+RUNNEL_PARKS RUNNEL_BLOCKING decltype(auto) blocking(const context& ctx, F&& f) {
+  return detail::call_blocking(f, &detail::node_of(ctx));
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

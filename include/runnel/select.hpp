@@ -8,8 +8,8 @@
 // For a number of cases that is known at run time: selector.
 // Guarantees: exactly one case takes place; among several ready ones each is equally likely. It acts at one instant:
 // `otherwise` runs only if at that instant no case was ready. A send case moves its value only if it takes place.
-// Blocking and cancellation: blocks until a case is ready, observing the ambient context; with `otherwise` it neither
-// blocks nor observes cancellation. Without an enabled case it waits until it is canceled.
+// Blocking and cancellation: blocks until a case is ready, observing the ambient context (and one given first); with
+// `otherwise` it neither blocks nor observes cancellation. Without an enabled case it waits until it is canceled.
 // Errors: a send case on a closed channel counts as ready and throws channel_closed. A null handle disables its case. An
 // exception of a handler leaves select after the operation has taken place.
 // Cost: one short lock when a case is ready; to wait, one per distinct object, twice; no allocation up to 16 cases.
@@ -295,17 +295,32 @@ auto otherwise(F&& f = {}) {
   return detail::otherwise_case<std::decay_t<F>>(std::decay_t<F>(std::forward<F>(f)));
 }
 
+namespace detail {
+template <class... Cases>
+std::size_t select_one(context_node* extra, Cases&... cases) {
+  select_case* list[sizeof...(Cases) + 1] = {cases.prepare()..., nullptr};
+  const std::size_t chosen = run_select({list, sizeof...(Cases)}, extra);
+  std::size_t i = 0;
+  ((i++ == chosen ? cases.handle() : void()), ...);
+  return chosen;
+}
+}  // namespace detail
+
 /// Waits until one of the cases is ready, does it, calls its handler, and returns its index.
 /// - blocks: until a case is ready; never with `otherwise`
 /// - cancel: throws canceled, no case takes place; ignored with `otherwise`
 /// - threads: any
 template <detail::any_select_case... Cases>
 RUNNEL_PARKS std::size_t select(Cases&&... cases) {
-  detail::select_case* list[sizeof...(Cases) + 1] = {cases.prepare()..., nullptr};
-  const std::size_t chosen = detail::run_select({list, sizeof...(Cases)});
-  std::size_t i = 0;
-  ((i++ == chosen ? cases.handle() : void()), ...);
-  return chosen;
+  return detail::select_one(nullptr, cases...);
+}
+/// The same, observing ctx and the ambient context. Unlike on_done(ctx), it throws, and before any case that is ready.
+/// - blocks: until a case is ready; never with `otherwise`
+/// - cancel: throws canceled, no case takes place; ignored with `otherwise`
+/// - threads: any
+template <detail::any_select_case... Cases>
+RUNNEL_PARKS std::size_t select(const context& ctx, Cases&&... cases) {
+  return detail::select_one(&detail::node_of(ctx), cases...);
 }
 
 /// A select whose cases are added at run time and that can run many times. Handlers, suppliers and channel ends are kept
@@ -329,13 +344,8 @@ class selector {
   /// - blocks: until a case is ready; never with `otherwise`
   /// - cancel: throws canceled, no case takes place; ignored with `otherwise`
   /// - threads: any, one at a time
-  RUNNEL_PARKS std::size_t run() {
-    list_.clear();
-    for (auto& e : entries_) list_.push_back(e->prepare());
-    const std::size_t chosen = detail::run_select(list_);
-    entries_[chosen]->handle();
-    return chosen;
-  }
+  RUNNEL_PARKS std::size_t run() { return run_one(nullptr); }
+  RUNNEL_PARKS std::size_t run(const context& ctx) { return run_one(&detail::node_of(ctx)); }
 
  private:
   struct entry {
@@ -350,6 +360,13 @@ class selector {
     void handle() override { value.handle(); }
     Case value;
   };
+  std::size_t run_one(detail::context_node* extra) {
+    list_.clear();
+    for (auto& e : entries_) list_.push_back(e->prepare());
+    const std::size_t chosen = detail::run_select(list_, extra);
+    entries_[chosen]->handle();
+    return chosen;
+  }
   /// A copy of the handle; what cannot be copied (a timer) is moved in, or borrowed where it was given by name.
   template <class End>
   using owned_end = std::conditional_t<std::is_lvalue_reference_v<End> && !std::is_copy_constructible_v<std::remove_cvref_t<End>>,

@@ -19,6 +19,7 @@
 
 #include <runnel/base/annotations.hpp>
 #include <runnel/context.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/runtime.hpp>
 #include <runnel/sched/frame.hpp>
 
@@ -93,7 +94,16 @@ class task_group {
   /// - threads: any
   template <class F>
   RUNNEL_PARKS RUNNEL_SCOPED_SPAWN void go(F&& f, source_location at = source_location::current()) {
-    acquire_slot();
+    acquire_slot(nullptr);
+    start(make(std::forward<F>(f)), at);
+  }
+  /// The same; the wait for a slot observes ctx too. The task does not: it runs under the group's context.
+  /// - blocks: while the group is at its limit
+  /// - cancel: as go(f)
+  /// - threads: any
+  template <class F>
+  RUNNEL_PARKS RUNNEL_SCOPED_SPAWN void go(const context& ctx, F&& f, source_location at = source_location::current()) {
+    acquire_slot(&detail::node_of(ctx));
     start(make(std::forward<F>(f)), at);
   }
   /// The same without waiting; false, and f is not run, when the group is at its limit, has failed or was canceled.
@@ -112,12 +122,15 @@ class task_group {
   /// - blocks: until no task is left
   /// - cancel: cancels the group, waits for its tasks, throws canceled
   /// - threads: any, one at a time, but a task of the group, for which it throws misuse
-  RUNNEL_PARKS RUNNEL_JOINS void wait();
+  RUNNEL_PARKS RUNNEL_JOINS void wait() { static_cast<void>(wait_until(never, nullptr)); }
+  RUNNEL_PARKS RUNNEL_JOINS void wait(const context& ctx) {
+    static_cast<void>(wait_until(never, &detail::node_of(ctx)));
+  }
   /// The same for at most `limit`; false when tasks are left, and nothing has changed then.
   /// - blocks: at most for the limit
   /// - cancel: as wait()
   /// - threads: as wait()
-  RUNNEL_PARKS bool wait_for(duration limit);
+  RUNNEL_PARKS bool wait_for(duration limit) { return wait_until(limit.from_now(), nullptr); }
 
   /// Cancels the context of the group and so all its tasks; no failure by itself.
   /// - blocks: never
@@ -142,14 +155,15 @@ class task_group {
       throw;
     }
   }
-  void acquire_slot();
+  void acquire_slot(detail::context_node* extra);
   bool try_acquire_slot() noexcept;
   bool acquire_slot_or_ask() noexcept;
   void release_slot() noexcept;
   void release_slot_to_waiters() noexcept;
   void start(detail::group_child* c, const detail::site& at);
   bool any_left_to_join() noexcept;
-  bool join(time_point deadline);
+  bool wait_until(time_point deadline, detail::context_node* extra);
+  bool join(time_point deadline, detail::context_node* extra);
   void join_shielded() noexcept;
   void finish();
   void fail_body(std::exception_ptr e) noexcept;
@@ -213,6 +227,19 @@ RUNNEL_PARKS RUNNEL_JOINS void with_task_group(task_group_options options, F&& b
 template <class F>
 RUNNEL_PARKS RUNNEL_JOINS void with_task_group(F&& body) {
   with_task_group(task_group_options{}, std::forward<F>(body));
+}
+/// The same, observing ctx and the ambient context: the group's context is below one that ends with either.
+/// - blocks: until body and all tasks have ended
+/// - cancel: cancels the group, waits for its tasks, throws canceled
+/// - threads: any
+template <class F>
+RUNNEL_PARKS RUNNEL_JOINS void with_task_group(const context& ctx, task_group_options options, F&& body) {
+  const detail::joined_scope both(ctx);
+  with_task_group(options, std::forward<F>(body));
+}
+template <class F>
+RUNNEL_PARKS RUNNEL_JOINS void with_task_group(const context& ctx, F&& body) {
+  with_task_group(ctx, task_group_options{}, std::forward<F>(body));
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

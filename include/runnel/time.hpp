@@ -4,7 +4,7 @@
 // on_timeout; they need no timer of their own.
 // Guarantees: nothing fires early. After stop() or reset() no stale tick is received, as in Go since 1.23. A ticker drops
 // ticks that nobody took and never queues more than one.
-// Blocking and cancellation: sleep and receive observe the ambient context.
+// Blocking and cancellation: sleep and receive observe the ambient context, and one given first.
 // Errors: a ticker's period must be positive: std::invalid_argument.
 // Cost: a timer is one allocation and an entry in the runtime's timer queue while it is pending.
 #pragma once
@@ -18,8 +18,10 @@ namespace runnel::inline RUNNEL_ABI {
 /// - cancel: throws canceled at once
 /// - threads: any
 RUNNEL_PARKS void sleep_for(duration d);
+RUNNEL_PARKS void sleep_for(const context& ctx, duration d);
 /// Returns at `t` or later.
 RUNNEL_PARKS void sleep_until(time_point t);
+RUNNEL_PARKS void sleep_until(const context& ctx, time_point t);
 
 namespace detail {
 struct timer_source;

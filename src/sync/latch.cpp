@@ -40,10 +40,10 @@ bool latch::wait_until(time_point deadline, detail::context_node* extra) const {
   return detail::wait_in({object_, waiters_, sched::wait_reason::latch}, deadline, extra, [this] { return count_ == 0; });
 }
 
-void latch::arrive_and_wait(std::ptrdiff_t n) {
-  detail::check_canceled();
+void latch::arrive_and_wait(std::ptrdiff_t n, detail::context_node* extra) {
+  detail::check_canceled(extra);
   count_down(n);
-  wait();
+  static_cast<void>(wait_until(never, extra));
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

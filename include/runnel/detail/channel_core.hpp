@@ -73,11 +73,13 @@ channel_status channel_send(channel_core*, void* value, const channel_wait&);
 channel_status channel_receive(channel_core*, void* optional, const channel_wait&);
 /// Several in a row under one lock. Sends from n values that lie `stride` bytes apart, waiting until all are sent; the count,
 /// short only when the channel is closed.
-std::size_t channel_send_n(channel_core*, void* first, std::size_t stride, std::size_t n);
+std::size_t channel_send_n(channel_core*, void* first, std::size_t stride, std::size_t n,
+                           context_node* extra = nullptr);
 /// Emplaces into 1 to n optionals that lie `stride` bytes apart, waiting for the first; the count, 0 when closed and drained.
-std::size_t channel_receive_some(channel_core*, void* first, std::size_t stride, std::size_t n);
+std::size_t channel_receive_some(channel_core*, void* first, std::size_t stride, std::size_t n,
+                                 context_node* extra = nullptr);
 /// The entry check alone, for an operation on no element at all.
-void check_channel_operation(channel_core*);
+void check_channel_operation(channel_core*, context_node* extra);
 bool channel_close(channel_core*) noexcept;
 /// The same, and destroys what is buffered, without a move; how many.
 std::size_t channel_discard(channel_core*) noexcept;

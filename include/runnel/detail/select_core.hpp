@@ -52,8 +52,8 @@ class select_case {
   ~select_case() = default;
 };
 
-/// The index of the case that took place. Throws what a commit throws, or canceled.
-std::size_t run_select(std::span<select_case* const> cases);
+/// The index of the case that took place. Throws what a commit throws, or canceled, also for `extra`.
+std::size_t run_select(std::span<select_case* const> cases, context_node* extra);
 
 class receive_case_core : public select_case {
  public:

@@ -46,7 +46,7 @@ class spsc_core : public sched::wait_object {
   channel_status operate(void* element, const channel_wait& how);
   /// Up to n elements, as many as go at once; `s` is ok, or why there were none.
   template <bool Sending>
-  std::size_t several(void* first, std::size_t stride, std::size_t n, channel_status& s);
+  std::size_t several(void* first, std::size_t stride, std::size_t n, channel_status& s, context_node* extra);
   bool close() noexcept;
   void drop_sender() noexcept;
   void drop_receiver() noexcept;
@@ -194,9 +194,11 @@ spsc_core* make_spsc_core(const element_ops& ops, std::size_t capacity);
 // As of a channel_core.
 channel_status channel_send(spsc_core*, void* value, const channel_wait&);
 channel_status channel_receive(spsc_core*, void* optional, const channel_wait&);
-std::size_t channel_send_n(spsc_core*, void* first, std::size_t stride, std::size_t n);
-std::size_t channel_receive_some(spsc_core*, void* first, std::size_t stride, std::size_t n);
-void check_channel_operation(spsc_core*);
+std::size_t channel_send_n(spsc_core*, void* first, std::size_t stride, std::size_t n,
+                           context_node* extra = nullptr);
+std::size_t channel_receive_some(spsc_core*, void* first, std::size_t stride, std::size_t n,
+                                 context_node* extra = nullptr);
+void check_channel_operation(spsc_core*, context_node* extra);
 bool channel_close(spsc_core*) noexcept;
 std::size_t channel_size(spsc_core*) noexcept;
 std::size_t channel_capacity(spsc_core*) noexcept;

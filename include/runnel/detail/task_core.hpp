@@ -31,8 +31,8 @@ class task_core : public context_node, public sched::job {
   void start(const start_options& o, escape e = escape::keep);
 
   bool done() noexcept;
-  /// Waits for the end, observing the ambient context; throws canceled.
-  void join();
+  /// Waits for the end, observing the ambient context and `extra`; throws canceled.
+  void join(context_node* extra);
   /// The same, shielded.
   void join_shielded() noexcept;
   /// After join(): throws what the task ended with; the caller has taken it.

@@ -64,6 +64,10 @@ class barrier {
   /// - cancel: throws canceled; the arrival counts
   /// - threads: any
   RUNNEL_PARKS void wait(arrival_token&& t) const { static_cast<void>(core_.wait_until(t.phase_, never, nullptr)); }
+  /// The same, observing ctx too.
+  RUNNEL_PARKS void wait(const context& ctx, arrival_token&& t) const {
+    static_cast<void>(core_.wait_until(t.phase_, never, &detail::node_of(ctx)));
+  }
   /// False when the limit came first; the token may be waited for again.
   RUNNEL_PARKS bool wait_for(arrival_token&& t, duration limit) const {
     return core_.wait_until(t.phase_, limit.from_now(), nullptr);

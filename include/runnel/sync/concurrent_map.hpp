@@ -15,6 +15,7 @@
 #pragma once
 
 #include <runnel/base/annotations.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/detail/map_shard.hpp>
 #include <runnel/lockfree/cache_padded.hpp>
 #include <runnel/sched/stripe.hpp>
@@ -210,6 +211,27 @@ class concurrent_map {
   RUNNEL_PARKS V get_or_create(const Q& key, F&& f)
     requires std::copy_constructible<V>
   {
+    return get_or_create_by(key, std::forward<F>(f), [](const event& over) { over.wait(); });
+  }
+  /// The same, observing ctx and the ambient context where it has to wait: f too, if the caller calls it.
+  /// - blocks: while another makes the value
+  /// - cancel: throws canceled where it has to wait; then nothing has changed
+  /// - threads: any
+  template <class Q = K, std::invocable F>
+  RUNNEL_PARKS V get_or_create(const context& ctx, const Q& key, F&& f)
+    requires std::copy_constructible<V>
+  {
+    const auto observing = [&]() -> V {
+      const detail::joined_scope both(ctx);
+      return std::invoke(std::forward<F>(f));
+    };
+    return get_or_create_by(key, observing, [&](const event& over) { over.wait(ctx); });
+  }
+
+ private:
+  /// `await` waits for the end of another's creation.
+  template <class Q, class F, class Wait>
+  V get_or_create_by(const Q& key, F&& f, Wait await) {
     return in_shard(key, [&](shard& s, std::uint64_t hash, const auto& k) -> V {
       for (;;) {
         std::shared_ptr<creation> other, mine;
@@ -222,12 +244,11 @@ class concurrent_map {
         if (mine) return create(s, *mine, std::forward<F>(f));
         if (other->by == &sched::this_agent())
           detail::throw_misuse("runnel::concurrent_map: a creation asks for the key that it creates: it waits for itself");
-        other->over.wait();
+        await(other->over);
       }
     });
   }
 
- private:
   /// A key that somebody makes a value for.
   struct creation {
     template <class Q>

@@ -84,10 +84,8 @@ class guarded {
   /// - blocks: until the lock is free
   /// - cancel: throws canceled without the lock
   /// - threads: any
-  RUNNEL_PARKS locked<T> lock(const context& ctx) RUNNEL_NO_THREAD_SAFETY_ANALYSIS {
-    mutex_.lock(ctx);
-    return locked<T>(value_, mutex_);
-  }
+  RUNNEL_PARKS locked<T> lock(const context& ctx) { return take(ctx, value_); }
+  RUNNEL_PARKS locked<const T> lock(const context& ctx) const { return take(ctx, value_); }
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
@@ -111,11 +109,32 @@ class guarded {
     const locked<const T> held = lock();
     return std::invoke(std::forward<F>(f), *held);
   }
+  /// The same; the wait for the lock observes ctx and the ambient context.
+  /// - blocks: until the lock is free
+  /// - cancel: throws canceled, f is not called
+  /// - threads: any
+  template <class F>
+  RUNNEL_PARKS auto with(const context& ctx, F&& f) {
+    static_assert(!std::is_reference_v<std::invoke_result_t<F, T&>>, "with(): a reference would outlive the lock");
+    const locked<T> held = lock(ctx);
+    return std::invoke(std::forward<F>(f), *held);
+  }
+  template <class F>
+  RUNNEL_PARKS auto with(const context& ctx, F&& f) const {
+    static_assert(!std::is_reference_v<std::invoke_result_t<F, const T&>>, "with(): a reference would outlive the lock");
+    const locked<const T> held = lock(ctx);
+    return std::invoke(std::forward<F>(f), *held);
+  }
 
  private:
   template <class U>
   locked<U> take(U& value) const RUNNEL_NO_THREAD_SAFETY_ANALYSIS {
     mutex_.lock();
+    return locked<U>(value, mutex_);
+  }
+  template <class U>
+  locked<U> take(const context& ctx, U& value) const RUNNEL_NO_THREAD_SAFETY_ANALYSIS {
+    mutex_.lock(ctx);
     return locked<U>(value, mutex_);
   }
   mutable mutex mutex_;

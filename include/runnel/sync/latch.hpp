@@ -45,9 +45,14 @@ class latch {
   /// - blocks: until the counter is zero
   /// - cancel: throws canceled
   /// - threads: any
-  RUNNEL_PARKS void arrive_and_wait(std::ptrdiff_t n = 1);
+  RUNNEL_PARKS void arrive_and_wait(std::ptrdiff_t n = 1) { arrive_and_wait(n, nullptr); }
+  /// The same, observing ctx too.
+  RUNNEL_PARKS void arrive_and_wait(const context& ctx, std::ptrdiff_t n = 1) {
+    arrive_and_wait(n, &detail::node_of(ctx));
+  }
 
  private:
+  void arrive_and_wait(std::ptrdiff_t n, detail::context_node* extra);
   bool wait_until(time_point deadline, detail::context_node* extra) const;
 
   mutable sched::wait_object object_;

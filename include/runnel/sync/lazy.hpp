@@ -13,6 +13,7 @@
 #pragma once
 
 #include <runnel/base/annotations.hpp>
+#include <runnel/detail/joined_scope.hpp>
 #include <runnel/detail/once_core.hpp>
 
 #include <concepts>
@@ -44,6 +45,15 @@ class lazy {
     if (!core_.done() && core_.begin(sched::wait_reason::lazy)) make();
     if (T* value = std::get_if<value_at>(&content_)) return *value;
     std::rethrow_exception(std::get<failure_at>(content_).error);
+  }
+  /// The same, observing ctx and the ambient context: so does the function, if it is the caller who runs it.
+  /// - blocks: while another caller makes it
+  /// - cancel: throws canceled, unless it is done
+  /// - threads: any
+  RUNNEL_PARKS T& get(const context& ctx) {
+    if (core_.done()) return get();
+    const detail::joined_scope both(ctx);
+    return get();
   }
   /// Whether get() would return, or throw, at once.
   /// - blocks: never

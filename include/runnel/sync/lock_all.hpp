@@ -8,7 +8,7 @@
 // Guarantees: no deadlock among those who lock by lock_all, std::scoped_lock or std::lock and hold nothing when they begin:
 // the order is that of the addresses. What is given twice is locked once. All or none: an exception of one lock() releases
 // those before it.
-// Blocking and cancellation: as lock() of each.
+// Blocking and cancellation: as lock() of each, or lock(ctx) with a context given first.
 // Errors: what the locks throw. To hold one of them already is a deadlock.
 // Cost: a sort. A range allocates an array.
 // Source: E. W. Dijkstra, "Hierarchical ordering of sequential processes" (1971), https://doi.org/10.1007/BF00289519.
@@ -29,6 +29,8 @@
 
 namespace runnel::inline RUNNEL_ABI {
 
+class context;
+
 namespace detail {
 
 template <class L>
@@ -36,18 +38,36 @@ concept can_be_locked = requires(L& l) {
   l.lock();
   l.unlock();
 };
+/// By lock(ctx) too.
+template <class L>
+concept can_observe = can_be_locked<L> && requires(L& l, const context& ctx) { l.lock(ctx); };
 
 /// A lock of whatever type.
 struct any_lock {
+  using lock_function = void (*)(void*, const context*);
+
   template <can_be_locked L>
   explicit any_lock(L& l) noexcept
-      : object(std::addressof(l)),
-        lock([](void* p) RUNNEL_NO_THREAD_SAFETY_ANALYSIS { static_cast<L*>(p)->lock(); }),
-        unlock([](void* p) RUNNEL_NO_THREAD_SAFETY_ANALYSIS { static_cast<L*>(p)->unlock(); }) {}
+      : any_lock(l, [](void* p, const context*) RUNNEL_NO_THREAD_SAFETY_ANALYSIS { static_cast<L*>(p)->lock(); }) {}
+  /// One that observes the context which it is then given.
+  template <can_observe L>
+  static any_lock observing(L& l) noexcept {
+    return {l, [](void* p, const context* c) RUNNEL_NO_THREAD_SAFETY_ANALYSIS { static_cast<L*>(p)->lock(*c); }};
+  }
   void* object;
-  void (*lock)(void*);
+  lock_function lock;
   void (*unlock)(void*);
+
+ private:
+  template <class L>
+  any_lock(L& l, lock_function f) noexcept
+      : object(std::addressof(l)),
+        lock(f),
+        unlock([](void* p) RUNNEL_NO_THREAD_SAFETY_ANALYSIS { static_cast<L*>(p)->unlock(); }) {}
 };
+
+template <class Range, class Projection>
+using lock_of = std::remove_reference_t<std::invoke_result_t<Projection&, std::ranges::range_reference_t<Range>>>;
 
 }  // namespace detail
 
@@ -55,13 +75,13 @@ struct any_lock {
 template <class Entries>
 class [[nodiscard]] all_locked {
  public:
-  explicit all_locked(Entries entries) : entries_(std::move(entries)) {
+  explicit all_locked(Entries entries, const context* ctx = nullptr) : entries_(std::move(entries)) {
     const auto by_address = [](const detail::any_lock& a, const detail::any_lock& b) { return std::less<>()(a.object, b.object); };
     std::sort(entries_.begin(), entries_.end(), by_address);
     const auto last = std::unique(entries_.begin(), entries_.end(), [](auto& a, auto& b) { return a.object == b.object; });
     const auto distinct = static_cast<std::size_t>(last - entries_.begin());
     try {
-      for (; held_ < distinct; ++held_) entries_[held_].lock(entries_[held_].object);
+      for (; held_ < distinct; ++held_) entries_[held_].lock(entries_[held_].object, ctx);
     } catch (...) {
       unlock();
       throw;
@@ -99,11 +119,26 @@ RUNNEL_PARKS auto lock_all(Locks&... locks) {
 /// - cancel: ignores, as lock()
 /// - threads: any
 template <std::ranges::input_range Range, class Projection = std::identity>
-  requires detail::can_be_locked<std::remove_reference_t<std::invoke_result_t<Projection&, std::ranges::range_reference_t<Range>>>>
+  requires detail::can_be_locked<detail::lock_of<Range, Projection>>
 RUNNEL_PARKS auto lock_all(Range&& range, Projection projection = {}) {
   std::vector<detail::any_lock> entries;
   for (auto&& element : range) entries.emplace_back(std::invoke(projection, element));
   return all_locked(std::move(entries));
+}
+/// The same, observing ctx and the ambient context, with locks that have lock(ctx).
+/// - blocks: until each is free
+/// - cancel: throws canceled, with none of them
+/// - threads: any
+template <detail::can_observe... Locks>
+RUNNEL_PARKS auto lock_all(const context& ctx, Locks&... locks) {
+  return all_locked(std::array<detail::any_lock, sizeof...(Locks)>{detail::any_lock::observing(locks)...}, &ctx);
+}
+template <std::ranges::input_range Range, class Projection = std::identity>
+  requires detail::can_observe<detail::lock_of<Range, Projection>>
+RUNNEL_PARKS auto lock_all(const context& ctx, Range&& range, Projection projection = {}) {
+  std::vector<detail::any_lock> entries;
+  for (auto&& element : range) entries.push_back(detail::any_lock::observing(std::invoke(projection, element)));
+  return all_locked(std::move(entries), &ctx);
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

@@ -117,6 +117,10 @@ class permit {
     s.acquire(n);
     of_ = &s;
   }
+  RUNNEL_PARKS permit(const context& ctx, semaphore& s, std::ptrdiff_t n = 1) : n_(n) {
+    s.acquire(ctx, n);
+    of_ = &s;
+  }
   /// Takes over n permits that the caller has acquired: by try_acquire, or in a select.
   static permit adopt(semaphore& s, std::ptrdiff_t n = 1) noexcept { return permit(&s, n); }
   permit(permit&& o) noexcept : of_(std::exchange(o.of_, nullptr)), n_(o.n_) {}
