@@ -80,17 +80,19 @@ class barrier {
   RUNNEL_PARKS bool arrive_and_wait_for(duration limit) { return arrive_and_wait_until(limit.from_now(), nullptr); }
 
  private:
+  using ending = detail::barrier_core::ending;
   const detail::barrier_core::arrival& see(const detail::barrier_core::arrival& a) {
-    if (a.last) {
-      completion_();
-      core_.complete();
-    }
+    if (a.last) complete();
     return a;
   }
+  void complete() {
+    completion_();
+    core_.complete();
+  }
   bool arrive_and_wait_until(time_point deadline, detail::context_node* extra) {
-    detail::check_canceled(extra);
-    const auto a = see(core_.arrive(1));
-    return a.last || core_.wait_or_withdraw(a.phase, deadline, extra);  // last: the barrier may be gone
+    const ending e = core_.arrive_and_wait_until(deadline, extra);
+    if (e == ending::last) complete();
+    return e != ending::withdrawn;  // the barrier may be gone
   }
 
   detail::barrier_core core_;

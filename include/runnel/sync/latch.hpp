@@ -48,6 +48,7 @@ class latch {
   RUNNEL_PARKS void arrive_and_wait(std::ptrdiff_t n = 1);
 
  private:
+  bool count(std::ptrdiff_t n, sched::wake_list& woken) noexcept;
   bool wait_until(time_point deadline, detail::context_node* extra) const;
 
   mutable sched::wait_object object_;
