@@ -10,6 +10,8 @@
 
 #include "sync/wait_in.hpp"
 
+#include <runnel/sched/left_waiters.hpp>
+
 namespace runnel::inline RUNNEL_ABI::detail {
 
 namespace {
@@ -20,6 +22,11 @@ namespace {
 
 barrier_core::barrier_core(std::ptrdiff_t expected) : expected_(expected), pending_(expected) {
   if (expected < 0) throw_misuse("runnel::barrier: the number of arrivals cannot be negative");
+}
+
+barrier_core::~barrier_core() {
+  raw_guard hold(object_.lock);
+  sched::refuse_to_leave_waiters("a barrier", this, waiters_);
 }
 
 /// Under the lock; nothing where that is misuse.

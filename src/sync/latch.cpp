@@ -7,6 +7,8 @@
 
 #include "sync/wait_in.hpp"
 
+#include <runnel/sched/left_waiters.hpp>
+
 namespace runnel::inline RUNNEL_ABI {
 
 using detail::raw_guard;
@@ -21,6 +23,11 @@ namespace {
 
 latch::latch(std::ptrdiff_t expected) : count_(expected) {
   if (expected < 0) detail::throw_misuse("runnel::latch: the counter cannot begin below zero");
+}
+
+latch::~latch() {
+  raw_guard hold(object_.lock);
+  sched::refuse_to_leave_waiters("a latch", this, waiters_);
 }
 
 /// Under the lock; false where that is misuse.

@@ -14,6 +14,7 @@ class barrier_core {
   explicit barrier_core(std::ptrdiff_t expected);
   barrier_core(const barrier_core&) = delete;
   barrier_core& operator=(const barrier_core&) = delete;
+  ~barrier_core();
 
   struct arrival {
     std::uint64_t phase;
