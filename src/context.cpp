@@ -72,8 +72,7 @@ context_node::context_node(context_node* cancel_parent, context_node* value_pare
 
 context_node::~context_node() {
   delete extension_.load(shim::order::relaxed);  // relaxed: nobody else refers to this node
-  // relaxed: as above. Unlinked it never was linked; canceled it has unlinked itself or was taken out by its parent
-  if (state_.load(shim::order::relaxed) == cancel_state::live) unlink();
+  // release_ref() has taken the parents away; they are here where the constructor of a derived class has thrown.
   if (value_parent_ && value_parent_ != cancel_parent_.get()) value_parent_->release_ref();
 }
 
@@ -139,12 +138,30 @@ bool context_node::try_add_ref() noexcept {
     if (refs_.compare_exchange(n, n + 1, shim::order::relaxed, shim::order::relaxed)) return true;  // relaxed: as above
   return false;
 }
-void context_node::release_ref() noexcept {
+
+/// Gives a reference up; with the last one the node joins the front of `dead`, linked as in cancel_one().
+void context_node::drop(context_node*& dead) noexcept {
   hb_release(&refs_);
   // acq_rel: what every holder did happens before the destruction
   if (refs_.fetch_sub(1, shim::order::acq_rel) != 1) return;
   hb_acquire(&refs_);
-  delete this;
+  // relaxed: nobody else refers to this node. Unlinked it never was linked; canceled it has unlinked itself or was taken out
+  // by its parent
+  if (state_.load(shim::order::relaxed) == cancel_state::live) unlink();
+  list_hook<sibling_tag>::prev = std::exchange(dead, this);
+}
+
+void context_node::release_ref() noexcept {
+  context_node* dead = nullptr;  // a list and not recursion: see cancel_from()
+  drop(dead);
+  while (context_node* n = dead) {
+    dead = static_cast<context_node*>(std::exchange(n->list_hook<sibling_tag>::prev, nullptr));
+    context_node* const cancels = n->cancel_parent_.detach();
+    context_node* const values = std::exchange(n->value_parent_, nullptr);
+    delete n;
+    if (cancels) cancels->drop(dead);
+    if (values && values != cancels) values->drop(dead);
+  }
 }
 
 cancel_state context_node::state() noexcept {

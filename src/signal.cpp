@@ -45,8 +45,9 @@ signal_channel::signal_channel(std::initializer_list<int> numbers)
       subscription_(std::make_unique<subscription>(ref_.get(), numbers)) {}
 signal_channel::signal_channel(signal_channel&&) noexcept = default;
 signal_channel& signal_channel::operator=(signal_channel&& o) noexcept {
-  std::swap(ref_, o.ref_);
-  std::swap(subscription_, o.subscription_);
+  signal_channel taken(std::move(o));  // the signals of the one that is overwritten get their former action back with it
+  std::swap(ref_, taken.ref_);
+  std::swap(subscription_, taken.subscription_);
   return *this;
 }
 signal_channel::~signal_channel() = default;

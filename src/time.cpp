@@ -65,7 +65,7 @@ struct timer_source : sched::timer_node {
     raw_guard hold(s.channel->lock);
     request.dropped = s.channel->try_receive_locked(&stale, nobody) == channel_status::ok;
   }
-  bool change(time_point next, std::chrono::nanoseconds new_period) {
+  bool change(std::optional<time_point> next, std::chrono::nanoseconds new_period) {
     change_request request{new_period};
     const bool was_armed = sched::rearm(*this, next, &prepare, &request);
     return was_armed || request.dropped;
@@ -90,7 +90,7 @@ timer_handle::~timer_handle() {
 bool timer_handle::stop() {
   sched::choice_point(sched::operation::stop, ref_.peek());
   if (!source_) throw_misuse("runnel::timer: used after it was moved from");
-  return source_->change(never, std::chrono::nanoseconds::zero());
+  return source_->change(std::nullopt, std::chrono::nanoseconds::zero());
 }
 
 bool timer_handle::reset(time_point next, std::chrono::nanoseconds period) {

@@ -157,5 +157,22 @@ TEST_P(barrier_laws, who_returns_from_the_last_phase_may_destroy_it) {
   });
 }
 
+TEST_P(barrier_laws, who_arrives_last_may_destroy_it) {
+  in_runtime([] {
+    channel<barrier<>*> given(1);
+    auto other = start([given] {
+      for (barrier<>* b : given) b->arrive_and_wait();  // it may have arrived and not yet waited when the other one goes on
+    });
+    for (std::size_t i = scaled(4'000); i-- > 0;) {
+      auto b = std::make_unique<barrier<>>(2);
+      given.send(b.get());
+      b->arrive_and_wait();
+      b.reset();
+    }
+    given.close();
+    other.join();
+  });
+}
+
 }  // namespace
 }  // namespace runnel::test

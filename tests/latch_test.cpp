@@ -100,6 +100,23 @@ TEST_P(latch_laws, it_may_be_destroyed_as_soon_as_wait_has_returned) {
   });
 }
 
+TEST_P(latch_laws, it_may_be_destroyed_by_whoever_arrives_and_waits) {
+  in_runtime([] {
+    channel<latch*> given(1);
+    auto other = start([given] {
+      for (latch* l : given) l->arrive_and_wait();  // it may have arrived and not yet waited when the other one goes on
+    });
+    for (std::size_t i = scaled(4'000); i-- > 0;) {
+      auto l = std::make_unique<latch>(2);
+      given.send(l.get());
+      l->arrive_and_wait();
+      l.reset();
+    }
+    given.close();
+    other.join();
+  });
+}
+
 TEST_P(latch_laws, a_time_limit_in_a_bubble_passes_without_time) {
   if (from_threads()) GTEST_SKIP() << "a bubble belongs to fibers";
   in_runtime([] {

@@ -32,8 +32,9 @@ class timer_handle {
   timer_handle(time_point first, std::chrono::nanoseconds period);
   timer_handle(timer_handle&& o) noexcept : ref_(std::move(o.ref_)), source_(std::exchange(o.source_, nullptr)) {}
   timer_handle& operator=(timer_handle&& o) noexcept {
-    std::swap(ref_, o.ref_);
-    std::swap(source_, o.source_);
+    timer_handle taken(std::move(o));  // the one that is overwritten is stopped with it
+    std::swap(ref_, taken.ref_);
+    std::swap(source_, taken.source_);
     return *this;
   }
   ~timer_handle();

@@ -76,6 +76,12 @@ std::string describe_user_of(const void* thread) {
   return "a thread outside the runtime";
 }
 
+bool goes_on(const agent& a) noexcept {
+  if (runtime::instance().process_ends()) return false;
+  // relaxed: whoever asks comes after the stop that has left it behind
+  return !a.is_fiber || static_cast<const fiber&>(a).state.load(shim::order::relaxed) != fiber_state::abandoned;
+}
+
 std::string describe_caller() { return describe(this_agent()); }
 std::string describe(const waiter& w) { return describe(w.who()); }
 

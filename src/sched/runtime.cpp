@@ -96,6 +96,10 @@ void runtime::ensure_started() {
 
 void runtime::start(unsigned workers) {
   if (workers > max_workers) detail::throw_misuse("runnel: at most 256 workers");
+  static const int registered = std::atexit([] {
+    instance().process_ends_.store(true, shim::order::relaxed);  // relaxed: for those who destroy static objects behind it
+  });
+  static_cast<void>(registered);
   install_overflow_report();
   watch_forks();
   make_poller();

@@ -25,6 +25,10 @@ class runtime {
   bool begin_leave() noexcept;
   /// Makes sure that it runs: starts the default runtime, which lives until exit.
   void ensure_started();
+  /// Whether the destructors of static objects older than the first start run, or are about to.
+  bool process_ends() const noexcept {
+    return process_ends_.load(shim::order::relaxed);  // relaxed: set on the thread that runs them
+  }
   bool running() const noexcept {
     return running_.load(shim::order::acquire);  // acquire: pairs with start(), the workers exist
   }
@@ -82,6 +86,7 @@ class runtime {
   unsigned staying_ = 0;  ///< users that have not begun to leave
   bool default_user_ = false;
   bool ended_ = false;
+  shim::atomic<bool> process_ends_{false};
   shim::atomic<bool> running_{false};
   shim::atomic<bool> stopping_{false};
 

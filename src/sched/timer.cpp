@@ -54,8 +54,9 @@ bool disarm(timer_node& n) noexcept {
   return true;
 }
 
-bool rearm(timer_node& n, time_point deadline, void (*prepare)(timer_node&, void*) noexcept, void* argument) {
-  if (deadline != never) {
+bool rearm(timer_node& n, std::optional<time_point> deadline, void (*prepare)(timer_node&, void*) noexcept,
+           void* argument) {
+  if (deadline) {
     if (this_world() != n.home)
       detail::throw_misuse("runnel::timer: a timer of a bubble is reset outside of it, or one from outside within; make one there");
     runtime::instance().ensure_started();
@@ -67,13 +68,13 @@ bool rearm(timer_node& n, time_point deadline, void (*prepare)(timer_node&, void
     was = n.armed;
     if (was) heap.take_out(n);
     prepare(n, argument);
-    if (deadline != never) heap.insert(n, deadline);
+    if (deadline) heap.insert(n, *deadline);
     if (!n.home) {
-      first = deadline != never && heap.first() == &n;
+      first = deadline && heap.first() == &n;
       publish_next();
     }
   }
-  if (first) timer_moved_up(deadline);
+  if (first) timer_moved_up(*deadline);
   return was;
 }
 

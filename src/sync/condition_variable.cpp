@@ -25,7 +25,7 @@ condition_variable::~condition_variable() {
   sched::wait_node n(w);
   {
     raw_guard hold(object_.lock);
-    sched::refuse_to_leave_waiters("condition_variable", this, waiters_);
+    inside_ -= static_cast<std::uint32_t>(sched::refuse_to_leave_waiters("a condition_variable", this, waiters_));
     if (inside_ == 0 || sched::in_forked_child()) return;
     waiters_.push_back(n);
   }

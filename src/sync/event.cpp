@@ -4,6 +4,8 @@
 
 #include "sync/wait_in.hpp"
 
+#include <runnel/sched/left_waiters.hpp>
+
 #include <utility>
 
 namespace runnel::inline RUNNEL_ABI {
@@ -13,6 +15,11 @@ using detail::sanitizer::hb_acquire;
 using detail::sanitizer::hb_release;
 using sched::choice_point;
 using sched::operation;
+
+event::~event() {
+  raw_guard hold(object_.lock);
+  sched::refuse_to_leave_waiters("an event", this, waiters_);
+}
 
 void event::set() noexcept {
   choice_point(operation::store, this);
@@ -41,6 +48,11 @@ bool event::is_set() const noexcept {
 
 bool event::wait_until(time_point deadline, detail::context_node* extra) const {
   return detail::wait_in({object_, waiters_, sched::wait_reason::event}, deadline, extra, [this] { return set_; });
+}
+
+auto_reset_event::~auto_reset_event() {
+  raw_guard hold(object_.lock);
+  sched::refuse_to_leave_waiters("an auto_reset_event", this, waiters_);
 }
 
 void auto_reset_event::set() noexcept {

@@ -1,10 +1,13 @@
 // The counter and the queue stand under one lock: see wait_in.hpp for why no wake-up is lost and why a latch may be
-// destroyed right after wait().
+// destroyed right after wait(). Who arrives and waits does both in one section: the one who counts last may destroy the latch
+// at once, and those who have counted before must be in its queue by then.
 // Rejected: a counter that goes down by one addition without the lock. Who brings it to zero would come to the lock after
 // the counter has said so, and somebody who looks then may have destroyed the latch.
 #include <runnel/sync/latch.hpp>
 
 #include "sync/wait_in.hpp"
+
+#include <runnel/sched/left_waiters.hpp>
 
 namespace runnel::inline RUNNEL_ABI {
 
@@ -12,19 +15,36 @@ using detail::raw_guard;
 using sched::choice_point;
 using sched::operation;
 
+namespace {
+[[noreturn, gnu::cold]] void refuse() {
+  detail::throw_misuse("runnel::latch: counted down by less than nothing, or below zero");
+}
+}  // namespace
+
 latch::latch(std::ptrdiff_t expected) : count_(expected) {
   if (expected < 0) detail::throw_misuse("runnel::latch: the counter cannot begin below zero");
 }
 
+latch::~latch() {
+  raw_guard hold(object_.lock);
+  sched::refuse_to_leave_waiters("a latch", this, waiters_);
+}
+
+/// Under the lock; false where that is misuse.
+bool latch::count(std::ptrdiff_t n, sched::wake_list& woken) noexcept {
+  if (n < 0 || n > count_) return false;
+  detail::sanitizer::hb_release(&waiters_);
+  count_ -= n;
+  if (count_ == 0) woken.claim_all(waiters_);
+  return true;
+}
+
 void latch::count_down(std::ptrdiff_t n) {
   choice_point(operation::add, this);
-  detail::sanitizer::hb_release(&waiters_);
   sched::wake_list woken;
   {
     raw_guard hold(object_.lock);
-    if (n < 0 || n > count_) detail::throw_misuse("runnel::latch: counted down by less than nothing, or below zero");
-    count_ -= n;
-    if (count_ == 0) woken.claim_all(waiters_);
+    if (!count(n, woken)) refuse();
   }
   woken.wake_all();
 }
@@ -41,9 +61,14 @@ bool latch::wait_until(time_point deadline, detail::context_node* extra) const {
 }
 
 void latch::arrive_and_wait(std::ptrdiff_t n, detail::context_node* extra) {
-  detail::check_canceled(extra);
-  count_down(n);
-  static_cast<void>(wait_until(never, extra));
+  sched::wake_list woken;
+  bool possible = true;
+  detail::wait_in({object_, waiters_, sched::wait_reason::latch}, never, extra, [&] {
+    possible = count(n, woken);
+    return !possible || count_ == 0;
+  });
+  woken.wake_all();
+  if (!possible) refuse();
 }
 
 }  // namespace runnel::inline RUNNEL_ABI

@@ -49,7 +49,7 @@ std::uint64_t now_ns() noexcept {
 
 mutex::~mutex() {
   const std::uint64_t seen = word_.load(shim::order::relaxed);  // relaxed: nobody else uses it any more, or it is misused
-  if (queue_of(seen).first()) sched::refuse_to_leave_waiters("mutex", this, queue_of(guard()));
+  if (queue_of(seen).first()) sched::refuse_to_leave_waiters("a mutex", this, queue_of(guard()));
 }
 
 bool mutex::try_lock() noexcept {

@@ -12,7 +12,17 @@
 #include "cancellation.hpp"
 #include "fiber/sanitizer.hpp"
 
+#include <runnel/sched/left_waiters.hpp>
+
 namespace runnel::inline RUNNEL_ABI::detail {
+
+once_core::~once_core() {
+  raw_guard hold(object_.lock);
+  sched::refuse_to_leave_waiters("a once or lazy", this, waiters_);
+  if (running_ && !sched::in_forked_child() && sched::goes_on(*runner_))
+    fatal("a once or lazy is destroyed while its function runs (%p): wait for the end of the call first",
+          static_cast<const void*>(this));
+}
 
 bool once_core::begin(sched::wait_reason reason) {
   const bool cancelable = reason != sched::wait_reason::once;

@@ -56,7 +56,7 @@ semaphore::semaphore(std::ptrdiff_t permits, std::ptrdiff_t maximum)
 
 semaphore::~semaphore() {
   raw_guard hold(object_.lock);
-  sched::refuse_to_leave_waiters("semaphore", this, waiters_);
+  sched::refuse_to_leave_waiters("a semaphore", this, waiters_);
 }
 
 std::ptrdiff_t semaphore::available() const noexcept {

@@ -121,7 +121,7 @@ shared_lock::shared_lock(kind k)
 
 shared_lock::~shared_lock() {
   raw_guard hold(object_.lock);
-  sched::refuse_to_leave_waiters("shared mutex", this, writers_, readers_);
+  sched::refuse_to_leave_waiters("a shared mutex", this, writers_, readers_);
 }
 
 /// For ThreadSanitizer. Writers come after all, readers after writers: that two readers meet is no order.

@@ -16,7 +16,7 @@
 #include "fiber/sanitizer.hpp"
 
 #include <runnel/base/assert.hpp>
-#include <runnel/sched/fork.hpp>
+#include <runnel/sched/left_waiters.hpp>
 #include <runnel/sched/operation.hpp>
 
 namespace runnel::inline RUNNEL_ABI {
@@ -73,6 +73,7 @@ wait_group::~wait_group() {
   const std::uint64_t fibers = fibers_of(word_.load(shim::order::relaxed));  // relaxed: nobody else uses it any more
   if (fibers != 0 && !sched::in_forked_child())
     detail::fatal("a wait_group is destroyed while %ju of its fibers run: call wait() first", std::uintmax_t{fibers});
+  sched::refuse_to_leave_waiters("a wait_group", this, waiters_);
 }
 
 void wait_group::add(std::ptrdiff_t n) {

@@ -273,6 +273,26 @@ TEST_P(context_conformance, context_10_neighbour_a_long_lived_parent_forgets_wha
   });
 }
 
+TEST_P(context_conformance, context_10_neighbour_a_long_chain_ends_on_a_small_stack) {
+  in_runtime([] {
+    go({.stack = stack_class::small}, [] {
+      static const context_key<int> number;
+      std::vector<cancel_handle> handles;
+      context last = context::current();
+      for (int i = 0; i < 20'000; ++i) {
+        last = derive_value(last, number, i);
+        auto [ctx, cancel] = derive_cancel(last);
+        last = ctx;
+        handles.push_back(std::move(cancel));
+      }
+      EXPECT_EQ(*last.value(number), 19'999);
+      handles.front().cancel();
+      EXPECT_TRUE(last.is_canceled());
+      handles.clear();
+    }).get();  // the end of `last` is that of the whole chain
+  });
+}
+
 TEST_P(context_conformance, context_14_the_cause_of_a_limit_shows_only_when_the_limit_ends_the_context) {
   in_runtime([] {
     const std::exception_ptr too_slow = some_cause();

@@ -302,6 +302,10 @@ TEST_P(lifetime_conformance, lifetime_20_timers_that_were_moved_from) {
     EXPECT_THROW(t.reset(1s), misuse);
     EXPECT_THROW(t.receive(), misuse);
     EXPECT_TRUE(kept.stop()) << "still pending";
+    timer other(1h);
+    kept = std::move(other);
+    EXPECT_THROW(other.stop(), misuse) << "nothing of the timer that was overwritten is left in it";
+    EXPECT_TRUE(kept.stop());
 
     ticker ticks(1ms);
     swap_with_itself(ticks);
@@ -332,6 +336,11 @@ TEST_P(lifetime_conformance, lifetime_20_neighbour_after_func_signal_channel_and
     EXPECT_THROW(signals.receive(), misuse);
     kill(getpid(), SIGUSR1);  // raise() would ask the worker, which blocks it
     EXPECT_EQ(kept_signals.receive(), SIGUSR1);
+    signal_channel others(SIGUSR2);
+    others = signal_channel(SIGUSR1);
+    struct sigaction action {};
+    sigaction(SIGUSR2, nullptr, &action);
+    EXPECT_EQ(action.sa_handler, SIG_DFL) << "the signals of the one that was overwritten are its former owner's again";
 
     selector s;
     bool timed_out = false;

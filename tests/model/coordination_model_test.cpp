@@ -34,6 +34,21 @@ TEST(latch, it_may_go_as_soon_as_a_wait_has_returned) {
   }));
 }
 
+TEST(latch, it_may_go_as_soon_as_one_who_arrived_and_waited_goes_on) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    auto l = std::make_unique<runnel::latch>(2);
+    int done = 0;
+    model::thread other([&, raw = l.get()] {
+      done = 1;
+      raw->arrive_and_wait();
+    });
+    l->arrive_and_wait();
+    check(done == 1, "what happened before the arrivals is visible");
+    l.reset();
+  }));
+}
+
 TEST(event, a_wait_that_gives_up_looks_again_and_may_destroy_it) {
   expect_passes(explore(bounds{3, 2}, [] {
     around::world w;
@@ -83,6 +98,16 @@ TEST(barrier, two_phases_of_two) {
     part(0);
     t.join();
     check(cells[0] == 2 && cells[1] == 2 && completed == 2, "a phase was lost");
+  }));
+}
+
+TEST(barrier, it_may_go_as_soon_as_one_who_arrived_and_waited_goes_on) {
+  expect_passes(explore(bounds{3, 2}, [] {
+    around::world w;
+    auto b = std::make_unique<runnel::barrier<>>(2);
+    model::thread other([raw = b.get()] { raw->arrive_and_wait(); });
+    b->arrive_and_wait();
+    b.reset();
   }));
 }
 

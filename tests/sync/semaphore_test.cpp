@@ -88,6 +88,10 @@ TEST_P(semaphore_test, a_permit_gives_back_what_it_holds_once) {
       EXPECT_TRUE(b);
       b = permit(s);
       EXPECT_EQ(s.available(), 3);
+      permit& same = b;
+      b = std::move(same);
+      EXPECT_TRUE(b);
+      EXPECT_EQ(s.available(), 3);
       b.release();
       EXPECT_EQ(s.available(), 4);
     }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace runnel::inline RUNNEL_ABI::detail {
 
@@ -13,6 +14,7 @@ class barrier_core {
   explicit barrier_core(std::ptrdiff_t expected);
   barrier_core(const barrier_core&) = delete;
   barrier_core& operator=(const barrier_core&) = delete;
+  ~barrier_core();
 
   struct arrival {
     std::uint64_t phase;
@@ -24,11 +26,14 @@ class barrier_core {
   void complete() noexcept;
 
   bool wait_until(std::uint64_t phase, time_point deadline, context_node* extra) const;
-  /// The same for one arrival of the caller, which is taken back where the phase goes on without it.
-  bool wait_or_withdraw(std::uint64_t phase, time_point deadline, context_node* extra);
+  enum class ending : std::uint8_t { passed, withdrawn, last };
+  /// One arrival of the caller and the wait for its phase; the arrival is taken back where the phase goes on without it.
+  /// `last`: as in arrival.
+  ending arrive_and_wait_until(time_point deadline, context_node* extra);
 
  private:
-  arrival count(std::ptrdiff_t n, std::ptrdiff_t dropped);
+  std::optional<arrival> count(std::ptrdiff_t n, std::ptrdiff_t dropped) noexcept;
+  arrival arrive(std::ptrdiff_t n, std::ptrdiff_t dropped);
 
   mutable sched::wait_object object_;
   std::ptrdiff_t expected_;      ///< of each phase; under object_.lock, as what follows

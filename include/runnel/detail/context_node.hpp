@@ -137,6 +137,7 @@ class context_node : public sched::wait_object, public list_hook<sibling_tag>, p
   cancel_state inherit() noexcept;
   void link() noexcept;
   void unlink() noexcept;
+  void drop(context_node*& dead) noexcept;
   void cancel_from(context_node& origin, std::exception_ptr cause, cancel_state how) noexcept;
   bool cancel_one(context_node& origin, std::exception_ptr& cause, cancel_state how, context_node*& more) noexcept;
   /// After it was canceled, without locks.

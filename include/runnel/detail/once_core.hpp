@@ -10,6 +10,7 @@ class once_core {
   once_core() noexcept = default;
   once_core(const once_core&) = delete;
   once_core& operator=(const once_core&) = delete;
+  ~once_core();
 
   /// True: a run was the last, and what it did happens before this.
   bool done() const noexcept {

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace runnel::inline RUNNEL_ABI::sched {
 
@@ -51,9 +52,11 @@ void arm(timer_node& n, time_point deadline);
 /// After it returns n is not armed and its fire function does not run. True when it was still armed.
 bool disarm(timer_node& n) noexcept;
 
-/// Moves n to `deadline` whether armed or not; true when it was armed. Calls prepare(n, argument) under the timer
-/// lock between the two. Throws misuse when there is a deadline and the caller's clock is not the one that n was armed by.
-bool rearm(timer_node& n, time_point deadline, void (*prepare)(timer_node&, void* argument) noexcept, void* argument);
+/// Moves n to `deadline` whether armed or not, or disarms it; true when it was armed. Calls prepare(n, argument) under the
+/// timer lock between the two. Throws misuse when there is a deadline, be it `never`, and the caller's clock is not the one
+/// that n was armed by.
+bool rearm(timer_node& n, std::optional<time_point> deadline,
+           void (*prepare)(timer_node&, void* argument) noexcept, void* argument);
 
 /// Timers of the caller's clock that are armed at this moment.
 std::size_t armed_timers() noexcept;

@@ -6,7 +6,8 @@
 // destroyed right after a wait for its last phase.
 // Blocking and cancellation: arrive_and_wait() that is canceled or too late takes its arrival back, unless the phase has
 // everybody already: then it goes on as if nothing had been. A wait() with a token leaves the arrival where it is.
-// Errors: more arrivals than a phase expects throw misuse; so does one from the completion function.
+// Errors: more arrivals than a phase expects throw misuse; so does one from the completion function. Destroying one with
+// waiters ends the process with a message that names them.
 // Cost: 64 bytes and the completion function; each operation is one short lock, the last arrival two.
 // Source: std::barrier.
 #pragma once
@@ -84,17 +85,19 @@ class barrier {
   RUNNEL_PARKS bool arrive_and_wait_for(duration limit) { return arrive_and_wait_until(limit.from_now(), nullptr); }
 
  private:
+  using ending = detail::barrier_core::ending;
   const detail::barrier_core::arrival& see(const detail::barrier_core::arrival& a) {
-    if (a.last) {
-      completion_();
-      core_.complete();
-    }
+    if (a.last) complete();
     return a;
   }
+  void complete() {
+    completion_();
+    core_.complete();
+  }
   bool arrive_and_wait_until(time_point deadline, detail::context_node* extra) {
-    detail::check_canceled(extra);
-    const auto a = see(core_.arrive(1));
-    return a.last || core_.wait_or_withdraw(a.phase, deadline, extra);  // last: the barrier may be gone
+    const ending e = core_.arrive_and_wait_until(deadline, extra);
+    if (e == ending::last) complete();
+    return e != ending::withdrawn;  // the barrier may be gone
   }
 
   detail::barrier_core core_;

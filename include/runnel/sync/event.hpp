@@ -6,6 +6,7 @@
 // Guarantees: what happened before a set() happens before the wait() that it ends. A set() releases those who wait at that
 // moment, each once: one that was released and waits again has to be released again. An auto_reset_event releases in the
 // order of arrival. Both may be destroyed right after a wait().
+// Errors: destroying one with waiters ends the process with a message that names them.
 // Blocking and cancellation: every wait is a cancellation point; who is canceled has consumed nothing.
 // Cost: 48 bytes; each operation is one short lock.
 // Source: the manual and auto reset events of Windows.
@@ -21,6 +22,7 @@ class event {
   event() noexcept = default;
   event(const event&) = delete;
   event& operator=(const event&) = delete;
+  ~event();
 
   /// From now on nobody waits, until reset(). Setting it twice is setting it once.
   /// - blocks: never
@@ -58,6 +60,7 @@ class auto_reset_event {
   auto_reset_event() noexcept = default;
   auto_reset_event(const auto_reset_event&) = delete;
   auto_reset_event& operator=(const auto_reset_event&) = delete;
+  ~auto_reset_event();
 
   /// Releases the first who waits; if nobody does, the next one to come. Setting it twice in a row is setting it once.
   /// - blocks: never

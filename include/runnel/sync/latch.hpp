@@ -4,7 +4,8 @@
 // several rounds: barrier.
 // Guarantees: what happened before a count_down() happens before every wait() that returns. May be destroyed right after a
 // wait().
-// Errors: counting down below zero, or from a negative number, throws misuse and changes nothing.
+// Errors: counting down below zero, or from a negative number, throws misuse and changes nothing; destroying one with waiters
+// ends the process with a message that names them.
 // Cost: 48 bytes; each operation is one short lock.
 // Source: std::latch.
 #pragma once
@@ -21,6 +22,7 @@ class latch {
   explicit latch(std::ptrdiff_t expected);
   latch(const latch&) = delete;
   latch& operator=(const latch&) = delete;
+  ~latch();
 
   /// Takes n off the counter.
   /// - blocks: never
@@ -53,6 +55,7 @@ class latch {
 
  private:
   void arrive_and_wait(std::ptrdiff_t n, detail::context_node* extra);
+  bool count(std::ptrdiff_t n, sched::wake_list& woken) noexcept;
   bool wait_until(time_point deadline, detail::context_node* extra) const;
 
   mutable sched::wait_object object_;

@@ -125,9 +125,9 @@ class permit {
   static permit adopt(semaphore& s, std::ptrdiff_t n = 1) noexcept { return permit(&s, n); }
   permit(permit&& o) noexcept : of_(std::exchange(o.of_, nullptr)), n_(o.n_) {}
   permit& operator=(permit&& o) noexcept {
-    permit old(std::move(*this));
-    of_ = std::exchange(o.of_, nullptr);
-    n_ = o.n_;
+    permit taken(std::move(o));
+    std::swap(of_, taken.of_);
+    std::swap(n_, taken.n_);
     return *this;
   }
   /// Gives back what it holds; ends the process where that is more than was acquired, as somebody has given it back before.

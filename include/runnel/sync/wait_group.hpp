@@ -4,7 +4,7 @@
 // carries their errors.
 // Guarantees: what happened before a done() happens before the wait() that it ends. May be destroyed right after wait().
 // Errors: a counter below zero, or above 4,294,967,295, throws misuse and leaves it as it was (in unwinding: fatal).
-// Destroying it while it counts fibers that were started by go() is fatal.
+// Destroying it while it counts fibers that were started by go(), or with waiters, ends the process with a message.
 // Cost: 48 bytes. add() and done() are one compare-exchange while nobody waits, else one short lock.
 // Source: Go's sync.WaitGroup.
 #pragma once
