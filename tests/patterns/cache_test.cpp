@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <new>
 #include <random>
@@ -378,6 +379,19 @@ TEST_P(cache_laws, values_end_outside_of_its_locks) {
     c.put(4, uses_the_cache());
     c.clear();
     EXPECT_EQ(ended, 6);
+  });
+}
+
+TEST_P(cache_laws, its_own_function_may_be_kept_in_a_variable) {
+  in_runtime([] {
+    const std::function<int(const std::string&)> length = [](const std::string& s) {
+      return static_cast<int>(s.size());
+    };
+    cache_of_int c({}, length);
+    EXPECT_EQ(c.get("four"), 4);
+    cache_of_int by_member({}, &std::string::size);
+    EXPECT_EQ(by_member.get("four"), 4);
+    EXPECT_THROW(cache_of_int({}, decltype(length)()).get("a"), misuse) << "an empty one is none";
   });
 }
 

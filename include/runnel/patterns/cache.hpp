@@ -64,10 +64,12 @@ class cache {
 
  public:
   /// Each get_or_load() brings its own function. Throws misuse for options that make no sense.
-  explicit cache(cache_options options = {}) : cache(options, std::function<V(const K&)>()) {}
+  explicit cache(cache_options options = {}) : cache(options, nullptr) {}
   /// load(key) makes values for get(). The cache may call it as long as it lives.
-  template <std::invocable<const K&> F>
-  cache(cache_options options, F load) : cache(options, std::function<V(const K&)>(std::move(load))) {}
+  cache(cache_options options, std::function<V(const K&)> load)
+      : options_(checked(options, static_cast<bool>(load))), loader_(std::move(load)),
+        mask_(detail::lru_parts(options.capacity) - 1), room_each_(options.capacity / (mask_ + 1)),
+        parts_(std::make_unique<cache_padded<part>[]>(mask_ + 1)) {}
   cache(const cache&) = delete;
   cache& operator=(const cache&) = delete;
   /// Cancels the loads of its own fibers and waits for them. Nobody else may use it any more.
@@ -183,9 +185,6 @@ class cache {
     detail::intrusive_list<load_record, load_tag> under_way;  ///< under the lock
   };
 
-  cache(const cache_options& o, std::function<V(const K&)> l)
-      : options_(checked(o, static_cast<bool>(l))), loader_(std::move(l)), mask_(detail::lru_parts(o.capacity) - 1),
-        room_each_(o.capacity / (mask_ + 1)), parts_(std::make_unique<cache_padded<part>[]>(mask_ + 1)) {}
   static const cache_options& checked(const cache_options& o, bool loads_itself) {
     constexpr std::chrono::nanoseconds zero(0);
     if (o.capacity == 0)

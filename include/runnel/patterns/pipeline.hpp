@@ -280,6 +280,8 @@ auto map(F f, stage_options options = {}) {
   return detail::step{[f = std::move(f), options]<class Last>(pipeline<Last>&& p) mutable {
     static_assert(std::invocable<F&, typename Last::value_type>,
                   "runnel::map: the function cannot be called with the values above");
+    static_assert(!std::is_void_v<std::invoke_result_t<F&, typename Last::value_type>>,
+                  "runnel::map: the function returns what goes on in the place of the value; for none see for_each");
     using step = detail::single_step<Last, detail::map_act<F>>;
     return detail::stage_of(step(std::move(p).take_last(), {std::move(f)}), options);
   }};
@@ -299,6 +301,8 @@ auto filter(F f, stage_options options = {}) {
 template <class F>
 auto flat_map(F f, stage_options options = {}) {
   return detail::step{[f = std::move(f), options]<class Last>(pipeline<Last>&& p) mutable {
+    static_assert(std::invocable<F&, typename Last::value_type>,
+                  "runnel::flat_map: the function cannot be called with the values above");
     using step = detail::flat_map_step<Last, F>;
     return detail::stage_of(step(std::move(p).take_last(), std::move(f)), options);
   }};
@@ -332,6 +336,8 @@ inline auto throttle(std::size_t count, duration period, serial_options options 
 template <class L>
   requires detail::limiter<L> || std::invocable<std::decay_t<L>&>
 auto throttle(L&& limit, serial_options options = {}) {
+  static_assert(std::is_lvalue_reference_v<L> || std::move_constructible<L>,
+                "runnel::throttle: a limiter that cannot be moved is given by name, and must be there as long");
   detail::limiter_pace<L> pace{[&]() -> typename detail::limiter_pace<L>::held {
     if constexpr (std::is_lvalue_reference_v<L>) {
       return std::addressof(limit);
