@@ -89,6 +89,7 @@ TEST_P(parallel_test, transform_keeps_the_order_whatever_it_makes) {
   });
 }
 
+#if !defined(__clang__) || __clang_major__ >= 16  // with which the views of libstdc++ do not compile before
 TEST_P(parallel_test, a_range_may_be_a_view_whatever_its_distances_are) {
   in_runtime([] {
     std::vector<std::atomic<int>> times(100);
@@ -108,6 +109,7 @@ TEST_P(parallel_test, a_range_may_be_a_view_whatever_its_distances_are) {
                  std::runtime_error);
   });
 }
+#endif
 
 TEST_P(parallel_test, reduce_keeps_the_order_and_begins_with_init) {
   in_runtime([] {

@@ -105,7 +105,7 @@ class cache {
   /// - cancel: throws canceled, unless the value is there
   /// - threads: any
   RUNNEL_PARKS V get(const context& ctx, const K& key) { return kept_or_made(&ctx, key); }
-  /// The value if it is there and good; loads nothing and counts nothing.
+  /// The value if it is there and good; loads nothing, counts nothing, and is no use that would keep it longer.
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
@@ -113,7 +113,7 @@ class cache {
     part& p = part_of(key);
     const time_point now = steady_clock::now();
     const std::lock_guard hold(p.lock);
-    const content* c = p.entries.find(key);
+    const content* c = p.entries.peek(key);
     return c && now < c->good_until ? c->value : std::nullopt;
   }
   /// Keeps a value that was made elsewhere, from now on; a load under way does not replace it.
@@ -213,7 +213,7 @@ class cache {
     content* c = p.entries.find(key);
     if (c && now < c->good_until) {
       counts_[hits].add();
-      out = value_of(*c);
+      out.emplace(*value_of(*c));
       return found::value;
     }
     if (!c || !c->value || s == stale::counts_not || now >= options_.stale_for.after(c->good_until)) {
@@ -221,7 +221,7 @@ class cache {
       return found::nothing;
     }
     counts_[stale_hits].add();
-    out = c->value;
+    out.emplace(*c->value);
     return std::exchange(c->refreshing, true) ? found::value : found::to_refresh;
   }
   static const std::optional<V>& value_of(const content& c) {

@@ -50,7 +50,7 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
 
   explicit pipeline(Last&& last) : last_(std::move(last)) {}
   /// Throws misuse when it runs or has run.
-  pipeline(pipeline&& o) : last_((o.check_unused(), std::move(o.last_))) {}
+  pipeline(pipeline&& o) : last_(std::move(o).take_last()) {}
 
   /// for (auto& v : p): leaving the loop, however that happens, ends the pipeline.
   /// - blocks: until there is a value
@@ -120,6 +120,7 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
   /// - cancel: ignores
   /// - threads: any
   std::vector<stage_stats> stats() const {
+    check_not_moved();
     std::vector<stage_stats> all;
     last_.describe(all);
     return all;
@@ -138,13 +139,18 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
   /// For operator|.
   Last take_last() && {
     check_unused();
+    moved_ = true;
     return std::move(last_);
   }
 
  private:
   static constexpr unsigned consumer = Last::number + 1;
 
+  void check_not_moved() const {
+    if (moved_) detail::throw_misuse("runnel::pipeline: used after it was moved from");
+  }
   void check_unused() const {
+    check_not_moved();
     if (started_) detail::throw_misuse("runnel::pipeline: it runs, or has run: build another one");
   }
   void start() {
@@ -196,7 +202,7 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
   }
 
   Last last_;
-  bool started_ = false;
+  bool started_ = false, moved_ = false;
   detail::pipeline_core core_;  // its fibers use last_: they end first
 };
 
@@ -218,7 +224,7 @@ class pipeline<Last>::iterator {
   RUNNEL_PARKS iterator& operator++() {
     value_.reset();
     pipeline* const p = std::exchange(running_, nullptr);
-    value_ = p->next();
+    detail::refill(value_, p->next());
     if (value_) running_ = p;
     return *this;
   }
