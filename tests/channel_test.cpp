@@ -31,6 +31,20 @@ TEST_P(channel_laws, values_arrive_in_the_order_in_which_they_were_sent) {
   });
 }
 
+TEST_P(channel_laws, elements_have_to_be_movable_not_assignable) {
+  in_runtime([] {
+    struct fixed {
+      const int n;
+    };
+    channel<fixed> c(3);
+    for (int i = 0; i < 3; ++i) c.send(fixed{i});
+    c.close();
+    int next = 0;
+    for (const fixed& f : c) EXPECT_EQ(f.n, next++);
+    EXPECT_EQ(next, 3);
+  });
+}
+
 TEST_P(channel_laws, receive_on_closed_drains_then_reports_closed) {
   in_runtime([] {
     channel<int> c(3);

@@ -20,6 +20,7 @@
 #pragma once
 
 #include <runnel/base/annotations.hpp>
+#include <runnel/base/refill.hpp>
 #include <runnel/context.hpp>
 #include <runnel/detail/channel_core.hpp>
 #include <runnel/detail/spsc_core.hpp>
@@ -161,7 +162,7 @@ class receive_iterator {
   T& operator*() const noexcept { return *value_; }
   receive_iterator& operator++() {
     value_.reset();
-    value_ = end_->receive();
+    refill(value_, end_->receive());
     return *this;
   }
   void operator++(int) { ++*this; }

@@ -96,7 +96,8 @@ token_bucket::booking token_bucket::outcome(const scale& s, instant full_at, ins
   return {act <= t ? now : act <= s.stands_at ? act : refused, full, s.number};
 }
 
-/// As book(now, n, now), which most calls are. More than the burst does not fit into the room by itself.
+/// As book(now, n, now), which most calls are. More than the burst does not fit into the room by itself, unless tokens
+/// are so close that rounding takes several for one.
 bool token_bucket::take(instant now, std::uint64_t n) noexcept {
   instant seen = full_at_.load(shim::order::acquire);  // acquire: as in book()
   for (;;) {
@@ -106,7 +107,7 @@ bool token_bucket::take(instant now, std::uint64_t n) noexcept {
     shim::fence(shim::order::acquire);  // acquire: as in book()
     const double cost = static_cast<double>(static_cast<std::int64_t>(n)) * interval + 0.5;
     const instant t = time_of(now, stands_at);
-    if (seen == changing || interval == 0 || n > INT64_MAX || !(cost < longest_fill)) [[unlikely]]
+    if (seen == changing || interval < 1 || n > INT64_MAX || !(cost < longest_fill)) [[unlikely]]
       return book(now, n, now).act != refused;
     const instant full = std::max(seen, t) + static_cast<instant>(cost);
     const bool there = full - room <= t;

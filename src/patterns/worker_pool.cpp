@@ -127,7 +127,7 @@ void worker_pool_core::resize(std::size_t workers) {
   }
 }
 
-std::size_t worker_pool_core::size() {
+std::size_t worker_pool_core::size() const {
   const std::lock_guard hold(lock_);
   return workers_.size();
 }

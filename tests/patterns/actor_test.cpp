@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
@@ -133,6 +134,27 @@ TEST_P(actor_test, many_tell_one_and_each_one_is_handled_in_its_senders_order) {
     a.join();
     EXPECT_EQ(handled, 3 * n);
     EXPECT_EQ(a.counters().handled, static_cast<std::uint64_t>(handled));
+  });
+}
+
+TEST_P(actor_test, the_state_is_whatever_can_be_called) {
+  in_runtime([] {
+    struct order {
+      std::atomic<int>* sum;
+      void carry_out() { ++*sum; }
+    };
+    std::atomic<int> sum{0};
+    actor<order> by_member([] { return &order::carry_out; });
+    by_member.tell(order{&sum});
+    actor<order> by_function([] { return +[](order o) { o.carry_out(); }; });
+    by_function.tell(order{&sum});
+    actor<std::function<void()>> by_message([] { return &std::function<void()>::operator(); });
+    by_message.tell([&] { ++sum; });
+    for (const auto& stop : {std::function([&] { by_member.stop(), by_member.join(); }),
+                             std::function([&] { by_function.stop(), by_function.join(); }),
+                             std::function([&] { by_message.stop(), by_message.join(); })})
+      stop();
+    EXPECT_EQ(sum, 3);
   });
 }
 

@@ -83,6 +83,12 @@ TEST_P(batchers, a_batch_goes_when_it_has_so_many_bytes) {
     for (const char* s : {"four", "fives", "a", "a long long one", "b"}) b.add(s);
     b.close();
     EXPECT_EQ(all, (decltype(all){{"four", "fives", "a"}, {"a long long one"}, {"b"}}));
+    std::vector<std::size_t> sizes;
+    batcher<bool> last([&](std::vector<bool>& v) { sizes.push_back(v.size()); },
+                       {.bytes = 10, .bytes_of = [](bool is_last) { return is_last ? ~std::size_t{0} : 1; }});
+    for (const bool is_last : {false, false, true, false}) last.add(is_last);
+    last.close();
+    EXPECT_EQ(sizes, (std::vector<std::size_t>{3, 1})) << "no number of bytes overflows";
   });
 }
 

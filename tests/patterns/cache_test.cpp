@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <new>
 #include <random>
@@ -97,6 +98,9 @@ TEST_P(cache_laws, it_keeps_so_many_and_forgets_what_was_not_used_for_the_longes
     c.put("c", 'C');
     EXPECT_EQ(c.size(), 3u) << "in its own place";
     EXPECT_EQ(c.stats().evictions, 1);
+    EXPECT_EQ(c.peek("a"), 'a');
+    c.put("e", 'e');
+    EXPECT_EQ(c.peek("a"), std::nullopt) << "a look is no use";
     cache<int, int> large({.capacity = 100'000});
     for (int i = 0; i < 300'000; ++i) large.put(i, i);
     EXPECT_LE(large.size(), 100'000u);
@@ -378,6 +382,35 @@ TEST_P(cache_laws, values_end_outside_of_its_locks) {
     c.put(4, uses_the_cache());
     c.clear();
     EXPECT_EQ(ended, 6);
+  });
+}
+
+TEST_P(cache_laws, values_have_to_be_copyable_not_assignable) {
+  in_bubble([] {
+    struct fixed {
+      const int n;
+    };
+    int loads = 0;
+    cache<std::string, fixed> c({.ttl = 1s, .stale_for = 1h}, [&](const std::string&) { return fixed{++loads}; });
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(c.get("a").n, 1);
+    EXPECT_EQ(c.peek("a")->n, 1);
+    sleep_for(1s);
+    EXPECT_EQ(c.get("a").n, 1) << "the stale one";
+    sleep_for(1ms);
+    EXPECT_EQ(c.get("a").n, 2);
+  });
+}
+
+TEST_P(cache_laws, its_own_function_may_be_kept_in_a_variable) {
+  in_runtime([] {
+    const std::function<int(const std::string&)> length = [](const std::string& s) {
+      return static_cast<int>(s.size());
+    };
+    cache_of_int c({}, length);
+    EXPECT_EQ(c.get("four"), 4);
+    cache_of_int by_member({}, &std::string::size);
+    EXPECT_EQ(by_member.get("four"), 4);
+    EXPECT_THROW(cache_of_int({}, decltype(length)()).get("a"), misuse) << "an empty one is none";
   });
 }
 

@@ -90,6 +90,8 @@ TEST_P(hedge_test, there_are_never_more_attempts_than_allowed) {
       EXPECT_EQ(a.begun, 3);
       EXPECT_EQ(a.canceled_ones, 2);
       EXPECT_EQ(steady_clock::now(), epoch + 1h);
+      const auto fourth = [](std::size_t attempt) { return attempt < 3 ? throw std::runtime_error("no") : attempt; };
+      EXPECT_EQ(hedge({.attempts = ~std::size_t{0}}, fourth), 3u) << "as many as are needed";
     });
   });
 }

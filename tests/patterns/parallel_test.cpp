@@ -11,6 +11,7 @@
 #include <list>
 #include <memory>
 #include <numeric>
+#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -88,6 +89,28 @@ TEST_P(parallel_test, transform_keeps_the_order_whatever_it_makes) {
   });
 }
 
+#if !defined(__clang__) || __clang_major__ >= 16  // with which the views of libstdc++ do not compile before
+TEST_P(parallel_test, a_range_may_be_a_view_whatever_its_distances_are) {
+  in_runtime([] {
+    std::vector<std::atomic<int>> times(100);
+    parallel_for_each(std::views::iota(std::size_t{0}, times.size()), [&](std::size_t i) { ++times[i]; }, {.grain = 1});
+    for (const auto& t : times) EXPECT_EQ(t, 1);
+    const auto wide = std::views::iota(std::int64_t{0}, std::int64_t{100});  // distances of 128 bits
+    const auto squares = parallel_transform(wide, [](std::int64_t i) { return i * i; }, {.grain = 1});
+    for (std::size_t i = 0; i < 100; ++i) EXPECT_EQ(squares[i], static_cast<std::int64_t>(i * i));
+    EXPECT_EQ(parallel_reduce(wide, std::int64_t{1}, std::plus<>()), 4951);
+    const std::vector<int> v = numbers(100);
+    const auto odd = [](int i) { return i % 2 == 1; };
+    EXPECT_EQ(parallel_reduce(v | std::views::filter(odd) | std::views::transform(std::negate<>()), 0, std::plus<>()),
+              -2500);
+    // Halved by the distance, not by steps, down to the first failure.
+    const auto huge = std::views::iota(std::int64_t{0}, std::int64_t{10'000'000'000'000'000});
+    EXPECT_THROW(parallel_for_each(huge, [](std::int64_t) { throw std::runtime_error("first"); }, {.grain = 1}),
+                 std::runtime_error);
+  });
+}
+#endif
+
 TEST_P(parallel_test, reduce_keeps_the_order_and_begins_with_init) {
   in_runtime([] {
     const std::vector<int> v = numbers(300);
@@ -99,6 +122,13 @@ TEST_P(parallel_test, reduce_keeps_the_order_and_begins_with_init) {
     EXPECT_EQ(parallel_reduce(v.begin(), v.end(), 1L, std::plus<>()), 1 + 299 * 300 / 2);
     EXPECT_EQ(parallel_reduce(std::list<int>{4, 5}, 3, std::plus<>()), 12);
     EXPECT_EQ(parallel_reduce(std::vector<int>(), 3, std::plus<>()), 3);
+    const auto add = [](std::unique_ptr<int> a, std::unique_ptr<int> b) {
+      *a += *b;
+      return a;
+    };
+    const auto own = [](int i) { return std::make_unique<int>(i); };
+    EXPECT_EQ(*parallel_reduce(v, std::make_unique<int>(1), add, own), 1 + 299 * 300 / 2) << "what only moves";
+    EXPECT_EQ(*parallel_reduce(std::vector<int>(), std::make_unique<int>(1), add, own), 1);
   });
 }
 

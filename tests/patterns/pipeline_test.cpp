@@ -10,9 +10,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
+#include <string>
 
 namespace runnel::test {
 namespace {
@@ -110,6 +112,23 @@ TEST_P(pipelines, sources_are_borrowed_by_name_and_owned_by_value) {
     std::vector<int> given;
     from(named) | for_each([&](int v) { given.push_back(v); });
     EXPECT_EQ(given, first(5));
+  });
+}
+
+TEST_P(pipelines, values_have_to_be_movable_not_assignable) {
+  in_runtime([] {
+    const std::map<int, std::string> names{{1, "a"}, {2, "b"}, {3, "c"}};  // its entries have const keys
+    const auto entry = [](auto e) { return e; };
+    const auto not_first = [](const auto& e) { return e.first != 1; };
+    std::string all;
+    for (auto& [number, name] : from(names) | map(entry)) all += std::to_string(number) + name;
+    EXPECT_EQ(all, "1a2b3c");
+    for (const stage_order order : {stage_order::as_given, stage_order::as_ready})
+      EXPECT_EQ((from(names) | map(entry, {.workers = 2, .order = order}) |
+                 filter(not_first, {.buffer = 1}) | drain()), 2u);
+    const auto batches = from(names) | map(entry, {.workers = 2}) | batch(2, 1h) | collect();
+    ASSERT_EQ(batches.size(), 2u);
+    EXPECT_EQ(batches[1][0].second, "c");
   });
 }
 
@@ -491,6 +510,14 @@ TEST_P(pipelines, a_pipeline_runs_once_and_wrong_options_are_misuse) {
     EXPECT_THROW(static_cast<void>(p.drain()), misuse);
     EXPECT_THROW(static_cast<void>(p.begin()), misuse);
     EXPECT_THROW(auto q = std::move(p), misuse);
+    auto moved = from(first(3));
+    EXPECT_EQ((std::move(moved) | map(same) | drain()), 3u);
+    EXPECT_THROW(moved.collect(), misuse);
+    EXPECT_THROW(moved.stats(), misuse);
+    auto last = from(first(3)) | map(same, {.workers = 2});
+    auto taken = std::move(last);
+    EXPECT_THROW(last.begin(), misuse);
+    EXPECT_EQ(taken.drain(), 3u);
     EXPECT_THROW(static_cast<void>(from(first(3)) | map(same, {.workers = 0})), misuse);
     EXPECT_THROW(static_cast<void>(from(first(3)) | map(same, {.workers = 3, .buffer = ~std::size_t{0} - 2})), misuse);
     EXPECT_THROW(static_cast<void>(from(first(3)) | batch(0)), misuse);

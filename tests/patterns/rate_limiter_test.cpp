@@ -160,6 +160,17 @@ TEST(token_bucket, the_border_of_rates_and_bursts) {
   EXPECT_FALSE(large.allow_at(ages(0)));
   EXPECT_FALSE(large.allow_at(ages(0), ~std::uint64_t{0}));
   EXPECT_FALSE(large.reserve_at(ages(0), ~std::uint64_t{0}).ok());
+  for (const double fast : {2e9, 1e10, 1e12, 1e18, 1e300}) {  // several tokens, or any number, in a nanosecond
+    for (const std::uint64_t burst : {0u, 1u, 6u, 1'000u}) {
+      rate_limiter l(rate::per_second(fast), burst);
+      EXPECT_FALSE(l.allow_at(ages(0), burst + 1)) << fast << " and " << burst;
+      EXPECT_FALSE(l.allow_at(ages(0), 10 * burst + 10));
+      EXPECT_FALSE(l.reserve_at(ages(0), burst + 1).ok());
+      EXPECT_TRUE(l.allow_at(ages(0), burst));
+      EXPECT_TRUE(l.allow_at(ages(1), burst));
+      EXPECT_THROW(l.wait(burst + 1), misuse);
+    }
+  }
 }
 
 TEST_P(rate_limiter_laws, it_allows_the_burst_and_then_the_rate) {

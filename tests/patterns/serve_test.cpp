@@ -2,6 +2,7 @@
 #include "support/fixture.hpp"
 
 #include <runnel/debug/dump_fibers.hpp>
+#include <runnel/patterns/generate.hpp>
 #include <runnel/patterns/serve.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/testing/bubble.hpp>
@@ -57,6 +58,22 @@ TEST_P(serve_test, every_request_of_a_channel_is_handled_once_and_wait_returns_w
     EXPECT_EQ(c.accepted, static_cast<std::size_t>(n));
     EXPECT_EQ(c.active, 0u);
     EXPECT_EQ(c.failed, 0u);
+  });
+}
+
+TEST_P(serve_test, requests_come_from_whatever_can_be_received_from_and_handle_themselves) {
+  in_runtime([] {
+    struct request {
+      std::atomic<int>* sum;
+      void add() const { ++*sum; }
+    };
+    std::atomic<int> sum{0};
+    auto from_stream = serve(generate<request>([&](auto& out) { out.send(request{&sum}); }), &request::add);
+    from_stream.wait();
+    auto from_function = serve([&, left = 2]() mutable { return left-- > 0 ? std::optional(request{&sum}) : std::nullopt; },
+                               &request::add);
+    from_function.wait();
+    EXPECT_EQ(sum, 3);
   });
 }
 

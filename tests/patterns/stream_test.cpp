@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <list>
 #include <memory>
 #include <numeric>
 #include <set>
@@ -265,6 +266,26 @@ TEST_P(streams, a_merge_brings_everything_and_each_source_in_its_order) {
     for (int i = 0; i < 5; ++i) many.push_back(part(10 * i, 10 * i + 10));
     EXPECT_EQ(sorted(merge(std::move(many))), first(50));
     EXPECT_TRUE(all_of(merge(std::vector<stream<int>>())).empty());
+  });
+}
+
+TEST_P(streams, a_merge_takes_any_range_of_ends) {
+  in_runtime([] {
+    const auto sum = [](auto all) {
+      int n = 0;
+      for (int v : all) n += v;
+      return n;
+    };
+    const std::vector<int> v{1, 2, 3};
+    EXPECT_EQ(sum(merge(tee(v))), 12) << "an array of streams";
+    EXPECT_EQ(sum(merge(tee<3>(v), {.buffer = 1})), 18);
+    auto ends = make_channel<int>(3);
+    const std::list<receive_channel<int>> by_name(2, ends.rx);
+    for (int i : v) ends.tx.send(i);
+    ends.tx = {};
+    EXPECT_EQ(sum(merge(by_name)), 6);
+    EXPECT_EQ(by_name.size(), 2u);
+    EXPECT_EQ(by_name.front().receive(), std::nullopt) << "they are still there";
   });
 }
 

@@ -68,6 +68,18 @@ TEST_P(worker_pools, a_handle_brings_the_result_or_the_exception_of_its_job) {
   });
 }
 
+TEST_P(worker_pools, inputs_and_results_have_to_be_movable_not_assignable) {
+  in_runtime([] {
+    struct fixed {
+      const int n;
+    };
+    worker_pool<fixed, fixed> pool([](fixed f) { return fixed{f.n + 1}; });
+    EXPECT_EQ(pool.submit({1}).get().n, 2);
+    pool.post({2});
+    EXPECT_EQ(pool.results().receive()->n, 3);
+  });
+}
+
 TEST_P(worker_pools, so_many_jobs_run_at_once_and_so_many_wait) {
   in_runtime([this] {
     event go_on;

@@ -40,6 +40,11 @@ class lru_map {
     by_use_.push_front(at->second);
     return &at->second.value;
   }
+  /// The same, and the order of use stays as it was.
+  const V* peek(const K& key) const {
+    const auto at = index_.find(key);
+    return at == index_.end() ? nullptr : &at->second.value;
+  }
   static node make(const K& key, V value) {
     index one;
     one.emplace(key, std::move(value));

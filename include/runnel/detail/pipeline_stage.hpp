@@ -232,7 +232,7 @@ class stage {
     decltype(step_.take()) v;
     if (crew_->ended) return v;
     crew_->window.acquire();
-    v = step_.take();
+    refill(v, step_.take());
     n = crew_->taken++;
     if (v) return v;
     crew_->ended = true;
@@ -264,9 +264,10 @@ class stage {
   }
   void begin_current(results&& r) {
     crew& c = *crew_;
-    c.current = std::move(r);
+    refill(c.current.first, std::move(r.first));
+    c.current.more = std::move(r.more);
     c.next_more = 0;
-    c.over = c.current.end;
+    c.over = r.end;
     ++c.given;
     c.window.release();
   }

@@ -4,6 +4,7 @@
 // which does it for one value and hands the results to a function; several may call it at once.
 #pragma once
 
+#include <runnel/base/refill.hpp>
 #include <runnel/detail/pipeline_core.hpp>
 #include <runnel/detail/source.hpp>
 #include <runnel/time.hpp>
@@ -219,7 +220,7 @@ class batch_step : public lower_step<Up> {
       if (most == size_ && age_ && steady_clock::now() >= due) most = std::min(size_, batch.size() + this->up_.waiting());
       if (batch.size() == most) break;
       m.waits();
-      v = age_ ? this->up_.next_until(due) : this->take();
+      refill(v, age_ ? this->up_.next_until(due) : this->take());
     }
     m.made();
     return batch;

@@ -86,7 +86,7 @@ class worker_pool_core {
   worker_pool_core& operator=(const worker_pool_core&) = delete;
 
   void resize(std::size_t workers);
-  std::size_t size();
+  std::size_t size() const;
   bool shutdown(duration limit);
   void abort() noexcept;
   /// Throws misuse for a job, which would wait for its own end.
@@ -110,7 +110,7 @@ class worker_pool_core {
   void stop_at_once() noexcept;
   void rethrow_collected();
   const job_failure on_failure_;
-  mutex lock_;
+  mutable mutex lock_;
   std::vector<cancel_handle> workers_;           ///< under lock_; who is retired loses its handle
   bool stopped_ = false;                         ///< under lock_
   std::vector<std::exception_ptr> collected_;    ///< under lock_

@@ -29,6 +29,7 @@
 #include <runnel/sync/mutex.hpp>
 
 #include <deque>
+#include <functional>
 #include <string_view>
 
 namespace runnel::inline RUNNEL_ABI {
@@ -223,9 +224,9 @@ bool live(actor_box<Message>& box, Factory& factory) {
     while (std::optional<Message> m = box.messages.receive()) {
       try {
         if constexpr (std::is_invocable_v<state_type&, Message>) {
-          static_cast<void>(state(std::move(*m)));
+          static_cast<void>(std::invoke(state, std::move(*m)));
         } else {
-          std::visit([&](auto&& each) { static_cast<void>(state(std::move(each))); }, std::move(*m));
+          std::visit([&](auto&& each) { static_cast<void>(std::invoke(state, std::move(each))); }, std::move(*m));
         }
         box.count_handled();
       } catch (...) {

@@ -32,7 +32,9 @@
 #include <runnel/sync/semaphore.hpp>
 #include <runnel/task_group.hpp>
 
+#include <algorithm>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -280,7 +282,7 @@ class batcher {
   void take(entry&& e) {
     if (batch_.empty()) due_ = e.due;
     batch_.push_back(std::move(*e.value));
-    bytes_ += e.bytes;
+    bytes_ += std::min(e.bytes, std::numeric_limits<std::size_t>::max() - bytes_);
     if (batch_.size() == options_.size || (options_.bytes && bytes_ >= *options_.bytes) || is_old()) flush_batch();
   }
   /// Whether it is time for the batch. When that is noticed late, what waits by then may still join it: after a slow

@@ -64,10 +64,12 @@ class cache {
 
  public:
   /// Each get_or_load() brings its own function. Throws misuse for options that make no sense.
-  explicit cache(cache_options options = {}) : cache(options, std::function<V(const K&)>()) {}
+  explicit cache(cache_options options = {}) : cache(options, nullptr) {}
   /// load(key) makes values for get(). The cache may call it as long as it lives.
-  template <std::invocable<const K&> F>
-  cache(cache_options options, F load) : cache(options, std::function<V(const K&)>(std::move(load))) {}
+  cache(cache_options options, std::function<V(const K&)> load)
+      : options_(checked(options, static_cast<bool>(load))), loader_(std::move(load)),
+        mask_(detail::lru_parts(options.capacity) - 1), room_each_(options.capacity / (mask_ + 1)),
+        parts_(std::make_unique<cache_padded<part>[]>(mask_ + 1)) {}
   cache(const cache&) = delete;
   cache& operator=(const cache&) = delete;
   /// Cancels the loads of its own fibers and waits for them. Nobody else may use it any more.
@@ -103,7 +105,7 @@ class cache {
   /// - cancel: throws canceled, unless the value is there
   /// - threads: any
   RUNNEL_PARKS V get(const context& ctx, const K& key) { return kept_or_made(&ctx, key); }
-  /// The value if it is there and good; loads nothing and counts nothing.
+  /// The value if it is there and good; loads nothing, counts nothing, and is no use that would keep it longer.
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
@@ -111,7 +113,7 @@ class cache {
     part& p = part_of(key);
     const time_point now = steady_clock::now();
     const std::lock_guard hold(p.lock);
-    const content* c = p.entries.find(key);
+    const content* c = p.entries.peek(key);
     return c && now < c->good_until ? c->value : std::nullopt;
   }
   /// Keeps a value that was made elsewhere, from now on; a load under way does not replace it.
@@ -183,9 +185,6 @@ class cache {
     detail::intrusive_list<load_record, load_tag> under_way;  ///< under the lock
   };
 
-  cache(const cache_options& o, std::function<V(const K&)> l)
-      : options_(checked(o, static_cast<bool>(l))), loader_(std::move(l)), mask_(detail::lru_parts(o.capacity) - 1),
-        room_each_(o.capacity / (mask_ + 1)), parts_(std::make_unique<cache_padded<part>[]>(mask_ + 1)) {}
   static const cache_options& checked(const cache_options& o, bool loads_itself) {
     constexpr std::chrono::nanoseconds zero(0);
     if (o.capacity == 0)
@@ -214,7 +213,7 @@ class cache {
     content* c = p.entries.find(key);
     if (c && now < c->good_until) {
       counts_[hits].add();
-      out = value_of(*c);
+      out.emplace(*value_of(*c));
       return found::value;
     }
     if (!c || !c->value || s == stale::counts_not || now >= options_.stale_for.after(c->good_until)) {
@@ -222,7 +221,7 @@ class cache {
       return found::nothing;
     }
     counts_[stale_hits].add();
-    out = c->value;
+    out.emplace(*c->value);
     return std::exchange(c->refreshing, true) ? found::value : found::to_refresh;
   }
   static const std::optional<V>& value_of(const content& c) {

@@ -55,6 +55,8 @@ struct fan_work {
 /// - threads: any
 template <detail::sourceable S, class F>
 RUNNEL_SPAWNS auto fan_out(S&& source, std::size_t workers, F&& f, stream_options options = {}) {
+  static_assert(std::invocable<std::decay_t<F>&, detail::source_value<S>>,
+                "runnel::fan_out: f cannot be called with the values of the source");
   using work = detail::fan_work<detail::source_of<S>, std::decay_t<F>>;
   using result = std::invoke_result_t<std::decay_t<F>&, detail::source_value<S>>;
   static_assert(!std::is_void_v<result>,

@@ -20,6 +20,7 @@
 #include <runnel/select.hpp>
 #include <runnel/task_group.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <variant>
 
@@ -66,7 +67,8 @@ RUNNEL_PARKS auto hedge(const hedge_policy& policy, F&& f, source_location at = 
   detail::check(policy);
 
   const auto& function = f;
-  const channel<outcome> outcomes(policy.attempts);  // there is room for each
+  // There is room for each; nobody has more fibers at a time.
+  const channel<outcome> outcomes(std::min(policy.attempts, std::size_t{1} << 32));
   task_group attempts({.name = "hedge"});
   std::size_t started = 0, failed = 0;
   time_point next;

@@ -13,8 +13,6 @@
 #include <runnel/detail/source.hpp>
 #include <runnel/patterns/stream.hpp>
 
-#include <vector>
-
 namespace runnel::inline RUNNEL_ABI {
 
 namespace detail {
@@ -54,14 +52,27 @@ template <detail::sourceable First, detail::sourceable... More>
 RUNNEL_SPAWNS auto merge(First&& first, More&&... more) {
   return merge(stream_options{}, std::forward<First>(first), std::forward<More>(more)...);
 }
-/// The same for a number of sources that is known at run time; of none: a stream that has ended.
-template <detail::receivable Source>
-RUNNEL_SPAWNS auto merge(std::vector<Source> sources, stream_options options = {}) {
+/// The same for a range of receiving ends or streams, which are copied where it was given by name, else moved from; of
+/// none: a stream that has ended.
+template <detail::range_of_ends R>
+RUNNEL_SPAWNS auto merge(R&& sources, stream_options options = {}) {
+  using Source = std::ranges::range_value_t<std::remove_reference_t<R>>;
+  constexpr bool moves = !std::is_lvalue_reference_v<R> && !std::ranges::view<std::remove_reference_t<R>>;
+  static_assert(moves || std::copy_constructible<Source>,
+                "runnel::merge: these sources cannot be copied: give what holds them by std::move");
   using T = detail::source_value<Source>;
   auto ends = make_channel<T>(options.buffer);
   auto producers = std::make_shared<detail::stream_core>(options.name);
-  for (Source& s : sources)
+  const auto add = [&](Source s) {
     producers->produce(ends.tx, detail::pump<detail::source_of<Source>>{detail::make_source(std::move(s))});
+  };
+  for (auto&& each : sources) {
+    if constexpr (moves) {
+      add(std::move(each));
+    } else {
+      add(each);
+    }
+  }
   return stream<T>(std::move(ends.rx), std::move(producers));
 }
 

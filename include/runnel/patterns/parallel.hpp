@@ -126,7 +126,7 @@ class range_splitter {
     }
     const std::size_t half = n / 2;
     Result right_result{};
-    auto right = [&] { run(std::next(first, static_cast<difference>(half)), n - half, right_result, combine); };
+    auto right = [&] { run(first + static_cast<difference>(half), n - half, right_result, combine); };
     calling_branch<decltype(right)&> b(scope_, right);
     const sched::fork_place here = sched::here();
     sched::fork(b, here);
@@ -180,12 +180,15 @@ void for_each_position(const parallel_options& options, const site& at, It first
 template <class It, class End, class F>
 auto transform_positions(const parallel_options& options, const site& at, It first, End last, F& f) {
   using R = std::remove_cvref_t<std::invoke_result_t<F&, std::iter_reference_t<It>>>;
+  static_assert(!std::is_void_v<R>,
+                "runnel::parallel_transform: f returns what the vector is to hold; for none see parallel_for_each");
   std::vector<std::optional<R>> found;
   over_positions(std::move(first), std::move(last), [&](auto begin, std::size_t n, auto element) {
     found.resize(n);
     in_parallel_scope({options.name, at}, [&](parallel_scope& s) {
       auto leaf = [&](auto i, std::size_t k, nothing&) {
-        for (auto to = found.begin() + (i - begin); k > 0; --k, ++i, ++to) to->emplace(std::invoke(f, element(i)));
+        for (auto to = found.begin() + static_cast<std::ptrdiff_t>(i - begin); k > 0; --k, ++i, ++to)
+          to->emplace(std::invoke(f, element(i)));
       };
       nothing none;
       combine_nothing combine;
@@ -214,7 +217,8 @@ T reduce_positions(const parallel_options& options, const site& at, It first, En
       range_splitter<decltype(begin), decltype(leaf)>(s, n, options.grain, leaf).run(begin, n, sum, combine);
     });
   });
-  return sum ? T(std::invoke(op, std::move(init), std::move(*sum))) : init;
+  if (!sum) return init;
+  return std::invoke(op, std::move(init), std::move(*sum));
 }
 
 }  // namespace detail

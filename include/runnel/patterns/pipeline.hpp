@@ -50,7 +50,7 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
 
   explicit pipeline(Last&& last) : last_(std::move(last)) {}
   /// Throws misuse when it runs or has run.
-  pipeline(pipeline&& o) : last_((o.check_unused(), std::move(o.last_))) {}
+  pipeline(pipeline&& o) : last_(std::move(o).take_last()) {}
 
   /// for (auto& v : p): leaving the loop, however that happens, ends the pipeline.
   /// - blocks: until there is a value
@@ -120,6 +120,7 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
   /// - cancel: ignores
   /// - threads: any
   std::vector<stage_stats> stats() const {
+    check_not_moved();
     std::vector<stage_stats> all;
     last_.describe(all);
     return all;
@@ -138,13 +139,18 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
   /// For operator|.
   Last take_last() && {
     check_unused();
+    moved_ = true;
     return std::move(last_);
   }
 
  private:
   static constexpr unsigned consumer = Last::number + 1;
 
+  void check_not_moved() const {
+    if (moved_) detail::throw_misuse("runnel::pipeline: used after it was moved from");
+  }
   void check_unused() const {
+    check_not_moved();
     if (started_) detail::throw_misuse("runnel::pipeline: it runs, or has run: build another one");
   }
   void start() {
@@ -195,7 +201,7 @@ class [[nodiscard("a pipeline does nothing until it is read: range-for, collect,
   }
 
   Last last_;
-  bool started_ = false;
+  bool started_ = false, moved_ = false;
   detail::pipeline_core core_;  // its fibers use last_: they end first
 };
 
@@ -217,7 +223,7 @@ class pipeline<Last>::iterator {
   RUNNEL_PARKS iterator& operator++() {
     value_.reset();
     pipeline* const p = std::exchange(running_, nullptr);
-    value_ = p->next();
+    detail::refill(value_, p->next());
     if (value_) running_ = p;
     return *this;
   }
@@ -279,6 +285,8 @@ auto map(F f, stage_options options = {}) {
   return detail::step{[f = std::move(f), options]<class Last>(pipeline<Last>&& p) mutable {
     static_assert(std::invocable<F&, typename Last::value_type>,
                   "runnel::map: the function cannot be called with the values above");
+    static_assert(!std::is_void_v<std::invoke_result_t<F&, typename Last::value_type>>,
+                  "runnel::map: the function returns what goes on in the place of the value; for none see for_each");
     using step = detail::single_step<Last, detail::map_act<F>>;
     return detail::stage_of(step(std::move(p).take_last(), {std::move(f)}), options);
   }};
@@ -298,6 +306,8 @@ auto filter(F f, stage_options options = {}) {
 template <class F>
 auto flat_map(F f, stage_options options = {}) {
   return detail::step{[f = std::move(f), options]<class Last>(pipeline<Last>&& p) mutable {
+    static_assert(std::invocable<F&, typename Last::value_type>,
+                  "runnel::flat_map: the function cannot be called with the values above");
     using step = detail::flat_map_step<Last, F>;
     return detail::stage_of(step(std::move(p).take_last(), std::move(f)), options);
   }};
@@ -331,6 +341,8 @@ inline auto throttle(std::size_t count, duration period, serial_options options 
 template <class L>
   requires detail::limiter<L> || std::invocable<std::decay_t<L>&>
 auto throttle(L&& limit, serial_options options = {}) {
+  static_assert(std::is_lvalue_reference_v<L> || std::move_constructible<L>,
+                "runnel::throttle: a limiter that cannot be moved is given by name, and must be there as long");
   detail::limiter_pace<L> pace{[&]() -> typename detail::limiter_pace<L>::held {
     if constexpr (std::is_lvalue_reference_v<L>) {
       return std::addressof(limit);

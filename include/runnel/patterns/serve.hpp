@@ -162,6 +162,8 @@ auto accept_from(Source source) {
   } else if constexpr (std::is_same_v<Source, listener>) {
     return [l = std::move(source)] { return std::optional(l.accept()); };
   } else {
+    static_assert(requires(Source& s) { *s(); },
+                  "runnel::serve: a source is a receiving end, a listener, or a function that returns an optional");
     return source;
   }
 }
@@ -190,7 +192,7 @@ void server::accept_all(Accept& accept, const Handler& handler) {
       const active_handler counted(*this);
       auto own = std::move(request);  // ends before it is counted
       try {
-        static_cast<void>(handler(std::move(own)));
+        static_cast<void>(std::invoke(handler, std::move(own)));
       } catch (...) {
         if (ends_by_failure()) throw;
       }

@@ -21,6 +21,7 @@
 // Source: Go's worker pools; Java's ThreadPoolExecutor for the ends.
 #pragma once
 
+#include <runnel/base/refill.hpp>
 #include <runnel/channel.hpp>
 #include <runnel/detail/joined_scope.hpp>
 #include <runnel/detail/worker_pool_core.hpp>
@@ -110,6 +111,7 @@ class [[nodiscard("the job is cancelled and waited for at once: keep it, or post
 
 template <class In, class Out = void>
 class worker_pool {
+  static_assert(!std::is_reference_v<Out>, "runnel::worker_pool: a result is a value; a pointer is one");
   static constexpr bool brings = !std::is_void_v<Out>;
   using result = std::conditional_t<brings, Out, unit>;
 
@@ -173,7 +175,7 @@ class worker_pool {
   /// - cancel: ignores
   /// - threads: any
   void resize(std::size_t workers) { state_.resize(workers); }
-  std::size_t size() { return state_.size(); }
+  std::size_t size() const { return state_.size(); }
   /// Jobs that wait for a worker.
   std::size_t queued() const { return state_.queue.size(); }
 
@@ -286,7 +288,7 @@ class worker_pool {
       for (;;) {
         std::optional<entry> e;
         try {
-          e = queue.receive(retired);
+          detail::refill(e, queue.receive(retired));
         } catch (const canceled&) {
           if (is_canceled()) throw;
           return;  // only retired
