@@ -245,7 +245,10 @@ template <class F>
 RUNNEL_PARKS RUNNEL_BLOCKING decltype(auto) blocking(F&& f) {
   return detail::call_blocking(f, nullptr);
 }
-/// The same, observing ctx and the ambient context; f sees neither, as always.
+/// The same, observing ctx and the ambient context.
+/// - blocks: until f has returned
+/// - cancel: while queued throws canceled, f does not run; while running requests stop and waits for f
+/// - threads: any
 template <class F>
 RUNNEL_PARKS RUNNEL_BLOCKING decltype(auto) blocking(const context& ctx, F&& f) {
   return detail::call_blocking(f, &detail::node_of(ctx));

@@ -51,6 +51,24 @@ TEST_P(lock_all_test, transfers_in_every_direction_neither_deadlock_nor_lose_mon
   });
 }
 
+TEST_P(lock_all_test, a_context_that_ends_leaves_none_of_a_range_locked) {
+  in_runtime([this] {
+    std::vector<account> accounts(3);
+    auto c = derive_cancel(context::current());
+    accounts[1].m.lock();
+    auto waiting = start([&, ctx = c.ctx] {
+      EXPECT_THROW(static_cast<void>(lock_all(ctx, accounts, &account::m)), canceled);
+    });
+    until_waiting(1);
+    EXPECT_FALSE(accounts[0].m.try_lock()) << "it has the first";
+    c.cancel();
+    waiting.join();
+    accounts[1].m.unlock();
+    const auto held = lock_all(context::current(), accounts, &account::m);
+    EXPECT_EQ(held.size(), 3u);
+  });
+}
+
 TEST_P(lock_all_test, what_is_given_twice_is_locked_once_and_all_are_released) {
   in_runtime([] {
     mutex a, b;
