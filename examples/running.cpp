@@ -46,7 +46,7 @@ void from_a_thread() {
 }
 
 void end_of_detached() {
-  runnel::run({.grace = 1s}, [] {
+  runnel::run({.grace = 10s}, [] {
     runnel::go_detached([] {
       try {
         runnel::sleep_for(1h);

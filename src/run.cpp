@@ -213,9 +213,7 @@ runtime_stats stats() noexcept {
   }
   s.live_fibers = sched::live_fibers();
   s.parked = static_cast<std::size_t>(r.parked_threads());
-  sched::for_each_fiber([&](sched::fiber& f) {
-    s.parked += f.state.load(shim::order::relaxed) == sched::fiber_state::parked;  // relaxed: a snapshot
-  });
+  sched::for_each_fiber([&](sched::fiber& f) { s.parked += sched::is_blocked(f); });
   s.armed_timers = sched::armed_timers();
   s.registered_waits = sched::registered_nodes();
   s.blocking_threads = sched::blocking_threads();

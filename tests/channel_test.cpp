@@ -12,7 +12,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class channel_laws : public behaviour {};
+class channel_laws : public behaviour {
+ protected:
+  /// Waits until n parties are blocked, or all but the one with a time limit if that is over first.
+  void until_waiting_or_over(std::size_t n, const std::atomic<bool>& over) const {
+    while (!are_waiting(over ? n - 1 : n)) yield();
+  }
+};
 RUNNEL_EVERY_CALLER(channel_laws);
 
 TEST_P(channel_laws, values_arrive_in_the_order_in_which_they_were_sent) {
@@ -100,13 +106,17 @@ TEST_P(channel_laws, a_parked_operation_outlives_the_last_handle) {
   in_runtime([this] {
     auto handle = std::make_unique<channel<std::unique_ptr<int>>>();
     auto [ctx, cancel] = derive_cancel(context::current());
-    auto limited = start([&c = *handle] { EXPECT_EQ(c.receive_for(20ms).status, channel_status::timed_out); });
+    std::atomic<bool> over{false};
+    auto limited = start([&c = *handle, &over] {
+      EXPECT_EQ(c.receive_for(20ms).status, channel_status::timed_out);
+      over = true;
+    });
     auto canceled_one = start([&c = *handle, ctx = ctx] { EXPECT_THROW(c.receive(ctx), canceled); });
     auto selecting = start([&c = *handle, ctx = ctx] {
       const context_scope scope(ctx);
       EXPECT_THROW(select(on_receive(c, [](auto) {})), canceled);
     });
-    until_waiting(3);
+    until_waiting_or_over(3, over);
     handle.reset();
     cancel();
     limited.join();
@@ -120,12 +130,14 @@ TEST_P(channel_laws, a_parked_sender_outlives_the_last_handle) {
   in_runtime([this] {
     auto handle = std::make_unique<channel<std::unique_ptr<int>>>(1);
     handle->send(std::make_unique<int>(1));  // goes with the channel
-    auto limited = start([&c = *handle] {
+    std::atomic<bool> over{false};
+    auto limited = start([&c = *handle, &over] {
       auto kept = std::make_unique<int>(2);
       EXPECT_EQ(c.send_for(std::move(kept), 20ms), channel_status::timed_out);
       EXPECT_NE(kept, nullptr);
+      over = true;
     });
-    until_waiting(1);
+    until_waiting_or_over(1, over);
     handle.reset();
     limited.join();
   });

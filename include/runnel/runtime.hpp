@@ -65,7 +65,7 @@ RUNNEL_PARKS int run(F&& main_fn, source_location at = source_location::current(
 struct runtime_stats {
   unsigned workers = 0;             ///< 0 while it does not run
   std::size_t live_fibers = 0;      ///< started and not ended
-  std::size_t parked = 0;           ///< fibers and threads that are blocked in an operation of the library
+  std::size_t parked = 0;           ///< fibers and threads blocked in an operation of the library that nobody has ended
   std::size_t armed_timers = 0;
   std::int64_t registered_waits = 0;  ///< waiters in queues; counted in checked builds
   std::size_t blocking_threads = 0;

@@ -89,6 +89,9 @@ struct thread_agent : agent {
   thread_agent* next = nullptr;           ///< pool link
 };
 
+/// Whether f waits for something, and nobody has ended its wait yet. For reports: a moment behind.
+bool is_blocked(const fiber& f) noexcept;
+
 /// Whether the caller, which is `a`, is in an RCU read section.
 bool in_read_section(const agent& a) noexcept;
 /// It is, and is about to do what its `reason` says, or to yield: ends the process.

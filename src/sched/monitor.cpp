@@ -28,6 +28,7 @@ namespace {
 constexpr std::chrono::milliseconds shortest_tick{1};
 constexpr std::chrono::milliseconds longest_tick{10};
 constexpr int quiet_looks_before_sleep = 3;
+constexpr std::chrono::seconds between_looks_at_threads{1};
 constexpr std::chrono::seconds idle_stack_limit{1};
 constexpr std::size_t trimmed_at_once = 1024;  // about a millisecond's work
 
@@ -60,7 +61,7 @@ std::size_t process_threads() {
 }
 
 bool only_own_threads(runtime& r) {
-  std::size_t own = r.workers() + 1 + blocking_threads() + static_cast<std::size_t>(std::max(0, r.parked_threads()));
+  std::size_t own = r.workers() + 1 + blocking_threads() + static_cast<std::size_t>(r.parked_threads());
   if (detail::sanitizer::fresh_stacks) ++own;  // TSan's own thread
   return process_threads() <= own;
 }
@@ -159,18 +160,24 @@ void monitor_main(runtime& r) {
     tick = moved ? std::chrono::nanoseconds(shortest_tick) : std::min<std::chrono::nanoseconds>(tick * 2, longest_tick);
     if (quiet < quiet_looks_before_sleep) continue;
     quiet = 0;
+    bool threads_come = r.coming_threads() != 0;
     try {
       if (everything_blocked()) deal_with_deadlock(r);
     } catch (const std::bad_alloc&) {
       continue;  // no memory for the report: at another look
     }
+    threads_come |= r.coming_threads() != 0;
     std::uint32_t expected = active;
     // acq_rel: pairs with monitor_note_activity(); relaxed on failure: it is `leaving`, seen above
     if (!word.compare_exchange(expected, asleep, shim::order::acq_rel, shim::order::relaxed)) continue;
     shim::fence(shim::order::seq_cst);  // seq_cst: "asleep, then look whether all are" against "awake, then read asleep"
     if (r.idle.sleeping() == r.workers()) {
       while (word.load(shim::order::acquire) == asleep) {  // acquire: as above
-        if (!detail::futex_wait(word, asleep, stacks.next())) stacks.work(steady_clock::now());
+        // A thread that goes on wakes nobody here, and may block for good then.
+        const time_point again = threads_come ? steady_clock::now() + between_looks_at_threads : never;
+        if (detail::futex_wait(word, asleep, std::min(stacks.next(), again))) continue;
+        stacks.work(steady_clock::now());
+        if (threads_come) break;
       }
     }
     expected = asleep;
@@ -191,13 +198,11 @@ bool everything_blocked() noexcept {
   const std::uint64_t before = dispatches();
   if (r.idle.sleeping() != r.workers() || r.work_visible()) return false;
   if (next_timer() != never || descriptor_waiters() != 0 || blocking_jobs() != 0) return false;
-  if (signals_awaited()) return false;
-  std::size_t parked = 0;
-  for_each_fiber([&](fiber& f) {
-    parked += f.state.load(shim::order::relaxed) == fiber_state::parked;  // relaxed: every worker is asleep
-  });
+  if (signals_awaited() || r.coming_threads() != 0) return false;
+  std::size_t blocked = 0;
+  for_each_fiber([&](fiber& f) { blocked += is_blocked(f); });
   // A call in the blocking pool, say, may have ended since the first look, its fiber have run, made the next call and parked.
-  return parked != 0 && r.idle.sleeping() == r.workers() && dispatches() == before;
+  return blocked != 0 && r.idle.sleeping() == r.workers() && dispatches() == before;
 }
 
 void start_monitor(runtime& r) {

@@ -4,6 +4,7 @@
 
 #include "sched/idle_set.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <thread>
@@ -57,12 +58,29 @@ class runtime {
     return stopping_.load(shim::order::acquire);  // acquire: pairs with stop()
   }
 
-  /// Counts threads that are blocked in an operation of the library.
-  void thread_parks(std::int32_t change) noexcept {
-    parked_threads_.fetch_add(change, shim::order::relaxed);  // relaxed: a count for the deadlock report
+  // Threads in an operation of the library, for reports and the search for deadlocks. relaxed: who has changed one of
+  // the counts has been asleep for several looks when the monitor decides by them.
+  /// One blocks; `limited`: at most until a time limit.
+  void thread_parks(bool limited) noexcept {
+    parked_threads_.fetch_add(1, shim::order::relaxed);               // relaxed: see above
+    if (limited) limited_threads_.fetch_add(1, shim::order::relaxed);  // relaxed: see above
   }
+  /// Somebody, or its time limit, has ended the wait of one: it goes on as soon as the kernel lets it.
+  void thread_is_woken() noexcept {
+    woken_threads_.fetch_add(1, shim::order::relaxed);   // relaxed: see above
+    parked_threads_.fetch_sub(1, shim::order::relaxed);  // relaxed: see above
+  }
+  void thread_goes_on(bool limited) noexcept {
+    if (limited) limited_threads_.fetch_sub(1, shim::order::relaxed);  // relaxed: see above
+    woken_threads_.fetch_sub(1, shim::order::relaxed);                 // relaxed: see above
+  }
+  /// Those that are blocked. One may be woken before it is counted here.
   std::int32_t parked_threads() const noexcept {
-    return parked_threads_.load(shim::order::relaxed);  // relaxed: as above
+    return std::max(0, parked_threads_.load(shim::order::relaxed));  // relaxed: see above
+  }
+  /// Those that will go on whatever the fibers do.
+  std::int32_t coming_threads() const noexcept {
+    return limited_threads_.load(shim::order::relaxed) + woken_threads_.load(shim::order::relaxed);  // relaxed: see above
   }
 
   /// Steals so far; 0 while it starts or stops.
@@ -91,6 +109,8 @@ class runtime {
   shim::atomic<bool> stopping_{false};
 
   shim::atomic<std::int32_t> parked_threads_{0};
+  shim::atomic<std::int32_t> limited_threads_{0};
+  shim::atomic<std::int32_t> woken_threads_{0};
   unsigned count_ = 0;
   std::array<worker*, max_workers> workers_{};
   std::array<std::thread, max_workers> threads_{};

@@ -64,6 +64,7 @@ void make_runnable(agent& a, bool last) noexcept {
     return;
   }
   auto& t = static_cast<thread_agent&>(a);
+  runtime::instance().thread_is_woken();
   t.permit.store(1, shim::order::release);  // release: what the waker did before is visible to the woken
   detail::futex_wake(t.permit, 1);          // the descriptor is never freed, so this is safe however late
 }
@@ -260,6 +261,12 @@ void wake_list::wake_all() noexcept {
   last_ = nullptr;
 }
 
+bool is_blocked(const fiber& f) noexcept {
+  // The state alone is not enough: it may be stored after the claim, and lasts until the fiber has a worker again.
+  // relaxed: for reports
+  return f.state.load(shim::order::relaxed) == fiber_state::parked && phase(f.word.load(shim::order::relaxed)) != claimed;
+}
+
 no_parking::no_parking() noexcept : owner_(this_agent()) { ++owner_.sections_without_parking; }
 no_parking::~no_parking() { --owner_.sections_without_parking; }
 
@@ -311,9 +318,18 @@ claim_token park(waiter& w, wait_reason reason, const void* object, time_point d
     if (deadline != never) disarm(timer);
   } else {
     auto& t = static_cast<thread_agent&>(a);
-    runtime::instance().thread_parks(+1);
-    if (!wait_for_permit(t, deadline) && !w.try_claim(timed_out)) wait_for_permit(t, never);
-    runtime::instance().thread_parks(-1);
+    runtime& r = runtime::instance();
+    // The grace at the end of run() is given for what can change: a deadlock ends it, see run.cpp.
+    const bool limited = deadline != never && reason != wait_reason::root_join;
+    r.thread_parks(limited);
+    if (!wait_for_permit(t, deadline)) {
+      if (w.try_claim(timed_out)) {
+        r.thread_is_woken();
+      } else {
+        wait_for_permit(t, never);
+      }
+    }
+    r.thread_goes_on(limited);
   }
   a.reason.store(wait_reason::none, shim::order::relaxed);  // relaxed: for reports
   return w.token();

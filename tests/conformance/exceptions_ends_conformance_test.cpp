@@ -33,7 +33,7 @@ static_assert(!std::is_base_of_v<canceled, task_canceled>);
 
 TEST_P(exceptions_ends_conformance, exceptions_07_cancellation_is_sticky_and_swallowing_it_is_reported) {
   captured_stderr err;
-  in_runtime([&] {
+  in_runtime(run_options{.hog_limit = 1h}, [&] {
     const channel<int> c(1);
     c.send(1);
     {
@@ -79,7 +79,7 @@ TEST_P(exceptions_ends_conformance, exceptions_07_neighbour_a_shield_lets_operat
 
 TEST_P(exceptions_ends_conformance, exceptions_07_neighbour_time_outs_in_a_row_are_not_swallowed_cancellations) {
   captured_stderr err;
-  in_runtime([] {
+  in_runtime(run_options{.hog_limit = 1h}, [] {
     const channel<int> c;
     for (int i = 0; i < 2000; ++i) EXPECT_THROW(with_timeout(1us, [&] { c.receive(); }), deadline_exceeded);
   });

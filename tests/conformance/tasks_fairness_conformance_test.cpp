@@ -125,7 +125,7 @@ TEST_P(tasks_on_one_worker, tasks_03_with_yield_in_the_spin_the_exchange_complet
 TEST_P(tasks_on_one_worker, tasks_03_a_fiber_that_never_yields_is_named) {
   captured_stderr err;
   in_runtime(run_options{.hog_limit = 20ms}, [&] {
-    auto hog = go({.name = "monopolist"}, [&] { err.wait_for("without yielding"); });  // ends only by the report
+    auto hog = go({.name = "monopolist"}, [&] { err.wait_for("\"monopolist\", started at"); });  // ends only by the report
     hog.get();
   });
   EXPECT_EQ(err.count("\"monopolist\""), 1u) << err.text();

@@ -213,7 +213,7 @@ TEST_P(pipelines, who_does_not_read_stops_everything_above) {
         break;
       }
     });
-    while (n.source < 12) yield();
+    while (n.source < 12 || n.mapped < 8) yield();
     until_waiting(5);
     // One at the reader; a batch waits and one is held; one before it and one held; 2 and 1; 3 and 1.
     EXPECT_EQ(n.mapped, 1 + 2 + 2 + 3);

@@ -85,7 +85,8 @@ TEST_P(serve_test, no_more_run_than_the_limit_and_what_waits_waits_in_the_source
       auto s = serve(requests,
                      [&](int) {
                        const int now = ++running;
-                       most = std::max(most.load(), now);
+                       for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+                       }
                        sleep_for(1h);
                        --running;
                      },
@@ -458,6 +459,7 @@ TEST_P(serve_test, connections_of_a_listener_are_served_and_shut_down) {
   in_runtime([] {
     listener l = listener::loopback();
     const std::uint16_t port = l.port();
+    const int socket = l.fd();
     ASSERT_NE(port, 0);
     std::atomic<int> holding{0};
     auto s = serve(std::move(l),
@@ -490,7 +492,8 @@ TEST_P(serve_test, connections_of_a_listener_are_served_and_shut_down) {
     const shutdown_report r = s.shutdown(1ms);
     EXPECT_EQ(r.canceled, 1u);
     held.join();
-    EXPECT_THROW(connect_to(port), std::system_error) << "the listener is closed";
+    // Not by a connection: the port is free, and may be another program's by now.
+    EXPECT_EQ(::fcntl(socket, F_GETFD), -1) << "the listener is closed";
     EXPECT_EQ(s.counters().accepted, 9u);
   });
 }

@@ -1,10 +1,11 @@
+#include "failing_allocation.hpp"
 #include "fixture.hpp"
 
 #include <runnel/debug/dump_fibers.hpp>
 #include <runnel/fd.hpp>
 
+#include <fcntl.h>
 #include <signal.h>
-
 #include <unistd.h>
 
 #include <condition_variable>
@@ -42,6 +43,11 @@ void PrintTo(const caller& c, std::ostream* out) {
 
 // ---- hang_guard ------------------------------------------------------------------------------------------------
 
+namespace {
+/// Where its reports go: what a test captures is the library's alone. Above the descriptors that tests close.
+std::FILE* const terminal = fdopen(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100), "w");
+}  // namespace
+
 struct hang_guard::state {
   std::string what;
   std::mutex m;
@@ -53,13 +59,15 @@ struct hang_guard::state {
 hang_guard::hang_guard(std::string what) : state_(std::make_unique<state>()) {
   state_->what = std::move(what);
   state_->watch = std::thread([s = state_.get()] {
+    const uncounted_allocations reports;
     std::unique_lock lock(s->m);
     for (int waited = 0; waited < 300; waited += 10) {
       if (s->changed.wait_for(lock, 10s, [s] { return s->over; })) return;
-      std::fprintf(stderr, "%s has been running for %d s\n", s->what.c_str(), waited + 10);
-      dump_fibers();
+      std::fprintf(terminal, "%s has been running for %d s\n", s->what.c_str(), waited + 10);
+      dump_fibers(terminal);  // which flushes it
     }
-    std::fprintf(stderr, "%s hangs\n", s->what.c_str());
+    std::fprintf(terminal, "%s hangs\n", s->what.c_str());
+    std::fflush(terminal);
     std::abort();
   });
 }
@@ -132,15 +140,14 @@ void behaviour::in_runtime(run_options options, const std::function<void()>& bod
 
 void plain::in_runtime(run_options options, const std::function<void()>& body) { run_guarded(options, body, false); }
 
-void behaviour::until_waiting(std::size_t n) const {
+bool behaviour::are_waiting(std::size_t n) const {
   // run()'s own thread is blocked, and so is the root fiber where the body runs on a thread.
-  const std::size_t always = from_threads() ? 2 : 1;
-  for (int i = 0; i < 100000; ++i) {
-    if (stats().parked >= always + n) return;
-    const cancel_shield shield;
-    sleep_for(100us);
-  }
-  FAIL() << "only " << stats().parked - always << " of " << n << " parties are blocked\n" << fiber_report();
+  return stats().parked >= n + (from_threads() ? 2 : 1);
+}
+
+void behaviour::until_waiting(std::size_t n) const {
+  const cancel_shield shield;
+  while (!are_waiting(n)) sleep_for(100us);
 }
 
 // ---- party -----------------------------------------------------------------------------------------------------

@@ -57,7 +57,9 @@ class behaviour : public ::testing::TestWithParam<caller> {
   bool from_threads() const { return GetParam().threads; }
   /// Starts f beside the caller, of the same kind as the caller. A thread inherits the ambient context.
   static party start(std::function<void()> f);
-  /// Waits until `n` parties besides the caller are blocked in operations of the library.
+  /// Whether `n` parties besides the caller are blocked in operations of the library, and nobody has ended their waits.
+  bool are_waiting(std::size_t n) const;
+  /// Waits until they are.
   void until_waiting(std::size_t n) const;
 
   void SetUp() override;
