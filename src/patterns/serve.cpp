@@ -70,7 +70,7 @@ bool server::ends_by_failure() {
   try {
     options_.on_error(e);
   } catch (...) {
-    detail::deliver_unhandled(std::current_exception());
+    if (!detail::flies_as_cancellation()) detail::deliver_unhandled(std::current_exception());
   }
   return false;
 }

@@ -61,6 +61,20 @@ TEST_P(pool_conformance, pool_01_neighbour_get_makes_one_where_there_is_none_and
   });
 }
 
+TEST_P(pool_conformance, pool_01_neighbour_objects_need_not_be_movable) {
+  in_runtime([] {
+    struct pinned {
+      mutex lock;
+      int uses = 0;
+    };
+    pool<pinned> by_default;
+    ++by_default.get()->uses;
+    EXPECT_EQ(by_default.get()->uses, 1);
+    pool<pinned> by_factory([] { return pinned{.lock = {}, .uses = 5}; });
+    EXPECT_EQ(by_factory.get()->uses, 5);
+  });
+}
+
 TEST_P(pool_conformance, pool_03_trim_destroys_what_is_idle) {
   in_runtime([] {
     for (const bool drain : {false, true}) {

@@ -203,6 +203,13 @@ TEST_P(serve_test, without_on_error_and_for_one_that_throws_itself_the_unhandled
       requests.close();
       s.wait();
     }
+    bubble([] {
+      channel<int> requests;
+      auto s = serve(requests, [](int) { throw std::runtime_error("bad request"); },
+                     {.on_error = [](std::exception_ptr) { sleep_for(1h); }});
+      requests.send(1);
+      EXPECT_EQ(s.shutdown(1s).canceled, 1u) << "while it is told of a failure: that is none itself";
+    });
   });
   EXPECT_EQ(reported, 2);
   set_unhandled_hook(before);

@@ -111,6 +111,7 @@ class [[nodiscard("the job is cancelled and waited for at once: keep it, or post
 
 template <class In, class Out = void>
 class worker_pool {
+  static_assert(std::is_object_v<In>, "runnel::worker_pool: an input is a value; a pointer is one, and so is unit{}");
   static_assert(!std::is_reference_v<Out>, "runnel::worker_pool: a result is a value; a pointer is one");
   static constexpr bool brings = !std::is_void_v<Out>;
   using result = std::conditional_t<brings, Out, unit>;

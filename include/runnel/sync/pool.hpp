@@ -34,8 +34,8 @@ template <class T>
 class pool {
   struct state;
   struct node {
-    template <class... A>
-    explicit node(std::shared_ptr<state> s, A&&... a) : value(std::forward<A>(a)...), owner(std::move(s)) {}
+    template <class Make>
+    node(std::shared_ptr<state> s, const Make& make) : value(make()), owner(std::move(s)) {}
     T value;
     node* next = nullptr;
     const std::shared_ptr<state> owner;
@@ -82,7 +82,7 @@ class pool {
       : pool([] { return T(); }, options) {}
   /// Makes them by `factory`, which is called by several at the same time.
   template <std::invocable F>
-    requires std::convertible_to<std::invoke_result_t<F&>, T>
+    requires std::is_invocable_r_v<T, F&>
   explicit pool(F factory, pool_options options = {})
       : factory_(std::move(factory)), state_(std::make_shared<state>(options.idle_per_worker)) {}
   pool(const pool&) = delete;
@@ -95,7 +95,7 @@ class pool {
   /// - threads: any
   lease get() {
     if (auto kept = try_get()) return std::move(*kept);
-    return lease(new node(state_, factory_()));
+    return lease(new node(state_, factory_));
   }
   /// One that was given back, if there is any.
   /// - blocks: never
@@ -110,7 +110,9 @@ class pool {
   /// - blocks: never
   /// - cancel: ignores
   /// - threads: any
-  void put(T value) { lease(new node(state_, std::move(value))).give_back(); }
+  void put(T value) {
+    lease(new node(state_, [&]() -> T&& { return std::move(value); })).give_back();
+  }
   /// Destroys what is not in use; says how many.
   /// - blocks: never
   /// - cancel: ignores
