@@ -62,11 +62,11 @@ TEST_P(locks_test, a_scope_holds_the_lock_to_its_end_and_a_canceled_one_never_ha
       Lock m;
       auto limited = derive_cancel(context::current());
       {
-        const scoped_lock hold(m, limited.ctx);
+        const scoped_lock hold(limited.ctx, m);
         start([&] { EXPECT_FALSE(m.try_lock()); }).join();
         limited.cancel.cancel();
       }
-      EXPECT_THROW(static_cast<void>(scoped_lock(m, limited.ctx)), canceled);
+      EXPECT_THROW(static_cast<void>(scoped_lock(limited.ctx, m)), canceled);
       ASSERT_TRUE(m.try_lock()) << "who was canceled has left nothing locked";
       m.unlock();
       const scoped_lock hold(m);
@@ -84,7 +84,7 @@ TEST_P(locks_test, a_shared_scope_keeps_writers_out_and_readers_not) {
         const scoped_shared_lock hold(m), another(m, limited.ctx);
         EXPECT_FALSE(m.try_lock());
         limited.cancel.cancel();
-        EXPECT_THROW(static_cast<void>(scoped_shared_lock(m, limited.ctx)), canceled);
+        EXPECT_THROW(static_cast<void>(scoped_shared_lock(limited.ctx, m)), canceled);
       }
       ASSERT_TRUE(m.try_lock());
       m.unlock();

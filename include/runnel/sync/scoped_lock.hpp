@@ -27,7 +27,7 @@ class RUNNEL_SCOPED_CAPABILITY scoped_lock {
   /// - blocks: until the lock is free
   /// - cancel: throws canceled without the lock
   /// - threads: any
-  [[nodiscard]] RUNNEL_PARKS scoped_lock(Lock& l, const context& ctx) RUNNEL_ACQUIRE(l) : lock_(l) { l.lock(ctx); }
+  [[nodiscard]] RUNNEL_PARKS scoped_lock(const context& ctx, Lock& l) RUNNEL_ACQUIRE(l) : lock_(l) { l.lock(ctx); }
   scoped_lock(const scoped_lock&) = delete;
   scoped_lock& operator=(const scoped_lock&) = delete;
   ~scoped_lock() RUNNEL_RELEASE() { lock_.unlock(); }
@@ -48,7 +48,7 @@ class RUNNEL_SCOPED_CAPABILITY scoped_shared_lock {
   /// - blocks: until there is no writer
   /// - cancel: throws canceled without the lock
   /// - threads: any
-  [[nodiscard]] RUNNEL_PARKS scoped_shared_lock(Lock& l, const context& ctx) RUNNEL_ACQUIRE_SHARED(l) : lock_(l) {
+  [[nodiscard]] RUNNEL_PARKS scoped_shared_lock(const context& ctx, Lock& l) RUNNEL_ACQUIRE_SHARED(l) : lock_(l) {
     l.lock_shared(ctx);
   }
   scoped_shared_lock(const scoped_shared_lock&) = delete;
