@@ -81,7 +81,7 @@ TEST_P(locks_test, a_shared_scope_keeps_writers_out_and_readers_not) {
       Lock m;
       auto limited = derive_cancel(context::current());
       {
-        const scoped_shared_lock hold(m), another(m, limited.ctx);
+        const scoped_shared_lock hold(m), another(limited.ctx, m);
         EXPECT_FALSE(m.try_lock());
         limited.cancel.cancel();
         EXPECT_THROW(static_cast<void>(scoped_shared_lock(limited.ctx, m)), canceled);
