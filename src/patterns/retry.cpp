@@ -8,6 +8,7 @@
 #include <runnel/time.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace runnel::inline RUNNEL_ABI {
 
@@ -32,6 +33,7 @@ const retry_policy& checked(const retry_policy& p) {
   if (p.max_delay.nanoseconds() < p.delay.nanoseconds())
     detail::throw_misuse("runnel::retry: max_delay is shorter than delay, the first one");
   if (!(p.multiplier >= 1)) detail::throw_misuse("runnel::retry: a multiplier below 1: delays must not become shorter");
+  if (std::isinf(p.multiplier)) detail::throw_misuse("runnel::retry: an infinite multiplier: no delay would stay none");
   return p;
 }
 

@@ -325,6 +325,7 @@ TEST_P(retry_laws, a_policy_without_sense_is_refused_before_f_is_called) {
     refused([](retry_policy& p) { p.delay = -1ns; });
     refused([](retry_policy& p) { p.max_delay = 999ms; });
     refused([](retry_policy& p) { p.multiplier = 0.5; });
+    refused([](retry_policy& p) { p.multiplier = std::numeric_limits<double>::infinity(); });
     refused([](retry_policy& p) { p.multiplier = std::numeric_limits<double>::quiet_NaN(); });
     const auto strange = with([](retry_policy& p) { p.jitter = jitter::full, p.random = [] { return 1.5; }; });
     EXPECT_THROW(retry(strange, [] { throw failure("no"); }), misuse);

@@ -53,7 +53,7 @@ struct retry_policy {
   duration attempt_timeout = std::chrono::nanoseconds::max();  ///< of each attempt; positive
   duration delay = std::chrono::milliseconds(100);     ///< after the first attempt
   duration max_delay = std::chrono::seconds(30);  ///< at least `delay`
-  double multiplier = 2;  ///< by which each delay is longer than the one before; at least 1
+  double multiplier = 2;  ///< by which each delay is longer than the one before; at least 1, finite
   runnel::jitter jitter = runnel::jitter::full;
   /// Whether an error is final; empty: none is. See error_is().
   std::function<bool(const std::exception_ptr&)> permanent = {};
