@@ -122,7 +122,8 @@ TEST_F(runtime_reports_death_test, a_thread_that_waits_with_a_time_limit_is_no_d
   EXPECT_EXIT(
       {
         captured_stderr err;
-        const channel<int> gate, nobody_sends;
+        const channel<int> gate;
+        const channel<int> nobody_sends;
         auto blocked = go({.name = "held up"}, [&] { return *gate.receive(); });
         sleep_for(300ms);  // longer than the monitor takes to make up its mind, as above
         const bool timed_out = nobody_sends.receive_for(300ms).status == channel_status::timed_out;
