@@ -31,7 +31,7 @@ context_node& detached_root() noexcept {
 struct signal_watch : sched::signal_subscriber {
   explicit signal_watch(task_core& r, const std::vector<int>& numbers) : root(r) {
     for (int n : numbers) {
-      if (n < 1 || n > 63) throw_misuse("runnel::run: run_options::signals holds a number that is no signal");
+      if (n < 1 || n > sched::last_signal) throw_misuse("runnel::run: run_options::signals holds a number that is no signal");
       signals |= sched::signal_bit(n);
     }
     impatient = true;

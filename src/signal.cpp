@@ -14,7 +14,7 @@ constexpr std::size_t untaken = 8;
 struct signal_channel::subscription : sched::signal_subscriber {
   subscription(detail::channel_core* c, std::initializer_list<int> numbers) : channel(c) {
     for (int n : numbers) {
-      if (n < 1 || n > 63) throw misuse("runnel::signal_channel: " + std::to_string(n) + " is no signal");
+      if (n < 1 || n > sched::last_signal) throw misuse("runnel::signal_channel: " + std::to_string(n) + " is no signal");
       signals |= sched::signal_bit(n);
     }
     deliver = [](sched::signal_subscriber& s, int signo) noexcept {

@@ -84,6 +84,9 @@ TEST_P(barrier_laws, too_many_arrivals_are_misuse_and_count_nothing) {
     EXPECT_THROW(static_cast<void>(b.arrive(3)), misuse);
     EXPECT_THROW(static_cast<void>(b.arrive(0)), misuse);
     EXPECT_THROW(barrier(-1), misuse);
+    EXPECT_THROW(barrier(0).arrive_and_wait(), misuse) << "none is expected";
+    barrier most(barrier<>::max());
+    most.wait(most.arrive(barrier<>::max()));
     auto first = b.arrive();
     auto second = b.arrive();
     b.wait(std::move(first));

@@ -74,6 +74,11 @@ TEST_P(latch_laws, one_of_zero_is_open_and_below_zero_is_misuse) {
     open.wait();
     EXPECT_THROW(open.count_down(), misuse);
     EXPECT_THROW(latch(-1), misuse);
+    latch most(latch::max());
+    most.count_down(latch::max() - 1);
+    EXPECT_FALSE(most.try_wait());
+    EXPECT_THROW(most.arrive_and_wait(2), misuse);
+    most.arrive_and_wait();
     latch l(2);
     EXPECT_THROW(l.count_down(3), misuse);
     EXPECT_THROW(l.count_down(-1), misuse);

@@ -291,7 +291,13 @@ TEST_P(runtime_reports, a_signal_channel_receives_what_it_subscribed_to) {
     EXPECT_EQ(now.sa_handler, SIG_DFL);
     EXPECT_THROW(signal_channel{SIGKILL}, misuse);
     EXPECT_THROW(signal_channel{0}, misuse);
-    EXPECT_THROW(signal_channel{64}, misuse);
+    EXPECT_THROW(signal_channel{65}, misuse);
+    const signal_channel last(SIGRTMAX);
+    kill(getpid(), SIGRTMAX);
+    EXPECT_EQ(last.receive(), SIGRTMAX);
+    const signal_channel segments(SIGSEGV);
+    kill(getpid(), SIGSEGV);
+    EXPECT_EQ(segments.receive(), SIGSEGV) << "sent, and no fault";
   });
 }
 

@@ -5,10 +5,12 @@
 
 #include <runnel/fd.hpp>
 #include <runnel/fiber_local.hpp>
+#include <runnel/signal.hpp>
 #include <runnel/sync/event.hpp>
 #include <runnel/time.hpp>
 
 #include <dirent.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,11 +43,13 @@ class runtime_death_test : public ::testing::Test {
   return depth < 0 ? 0 : uses_stack(depth + 1) + frame[0];
 }
 
+void overflow_here(stack_class c = stack_class::standard) {
+  auto t = go({.name = "too deep", .stack = c}, [] { return uses_stack(0); });
+  t.get();
+}
+
 void overflow(stack_class c) {
-  run({.workers = 2}, [c] {
-    auto t = go({.name = "too deep", .stack = c}, [] { return uses_stack(0); });
-    t.get();
-  });
+  run({.workers = 2}, [c] { overflow_here(c); });
 }
 
 void expect_overflow_report(stack_class c) {
@@ -62,6 +66,21 @@ TEST_F(runtime_death_test, overflow_of_a_huge_stack_is_reported) { expect_overfl
 TEST_F(runtime_death_test, another_fault_is_not_taken_for_an_overflow) {
   if (sanitized) GTEST_SKIP() << "sanitizers report it themselves";
   EXPECT_EXIT(run({.workers = 1}, [] {
+                const volatile std::uintptr_t nowhere = 64;
+                *reinterpret_cast<volatile int*>(nowhere) = 1;
+              }),
+              ::testing::KilledBySignal(SIGSEGV), "^$");
+}
+
+TEST_F(runtime_death_test, a_fault_is_not_taken_for_a_signal_that_somebody_subscribed_to) {
+  if (sanitized) GTEST_SKIP() << "sanitizers report it themselves";
+  EXPECT_DEATH(run([] {
+                 const signal_channel faults(SIGSEGV, SIGBUS);
+                 overflow_here();
+               }),
+               "stack overflow in fiber [0-9]+ \"too deep\"");
+  EXPECT_EXIT(run([] {
+                const signal_channel faults(SIGSEGV);
                 const volatile std::uintptr_t nowhere = 64;
                 *reinterpret_cast<volatile int*>(nowhere) = 1;
               }),

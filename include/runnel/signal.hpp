@@ -5,7 +5,8 @@
 //
 // Use when: a program reacts to signals in its own way. To cancel everything on Ctrl-C use run_options::signals.
 // Guarantees: while it lives the signals do not take their default action; afterwards what was there before is restored. A
-// signal that finds eight untaken ones is dropped.
+// signal that finds eight untaken ones is dropped. A SIGSEGV, SIGBUS, SIGFPE or SIGILL that an instruction has raised is not
+// delivered: it does what it would have done without the channel.
 // Workers block all signals, so that raise() inside a fiber is not delivered: use kill(getpid(), number).
 // Errors: misuse for a number that cannot be caught.
 #pragma once

@@ -30,14 +30,23 @@ detail::intrusive_list<signal_subscriber, subscriber_tag>& subscribers() {
   static auto& list = *new (storage) subscriber_list;
   return list;
 }
-std::array<int, 64> uses{};
-std::array<struct sigaction, 64> previous{};
+std::array<int, last_signal + 1> uses{};
+std::array<struct sigaction, last_signal + 1> previous{};
 shim::atomic<std::uint64_t> pending{0};
 shim::atomic<std::uint64_t> impatient{0};
 shim::atomic<int> descriptor{-1};
 
+/// Whether an instruction has raised it, which would do so again and again: what kill() and its like send has no code above 0.
+bool is_fault(int signo, const siginfo_t& info) noexcept {
+  return info.si_code > 0 && (signo == SIGSEGV || signo == SIGBUS || signo == SIGFPE || signo == SIGILL);
+}
+
 // Async-signal-safe.
-void on_signal(int signo) noexcept {
+void on_signal(int signo, siginfo_t* info, void*) noexcept {
+  if (is_fault(signo, *info)) {  // of whoever was there before: the report of an overflow, or the end of the process
+    sigaction(signo, &previous[static_cast<std::size_t>(signo)], nullptr);
+    return;
+  }
   const int saved = detail::last_errno();
   // acq_rel: pairs with dispatch(); relaxed would do for the bit itself
   const std::uint64_t before = pending.fetch_or(signal_bit(signo), shim::order::acq_rel);
@@ -54,7 +63,7 @@ void on_signal(int signo) noexcept {
 
 /// Under the lock.
 void release_signals(std::uint64_t signals) noexcept {
-  for (int s = 1; s < 64; ++s)
+  for (int s = 1; s <= last_signal; ++s)
     if ((signals & signal_bit(s)) && --uses[static_cast<std::size_t>(s)] == 0)
       sigaction(s, &previous[static_cast<std::size_t>(s)], nullptr);
   std::uint64_t still = 0;
@@ -70,7 +79,7 @@ void dispatch() noexcept {
   syscall(SYS_read, descriptor.load(shim::order::relaxed), &count, sizeof count);
   const std::uint64_t now = pending.exchange(0, shim::order::acq_rel);  // acq_rel: pairs with on_signal()
   detail::raw_guard hold(lock);
-  for (int s = 1; s < 64; ++s) {
+  for (int s = 1; s <= last_signal; ++s) {
     if (!(now & signal_bit(s))) continue;
     // Each subscriber once, whatever is removed on the way: those seen go to the back.
     std::size_t n = 0;
@@ -92,7 +101,7 @@ void dispatch() noexcept {
 detail::raw_lock& lock_of_signals() noexcept { return lock; }
 
 void forget_signals() noexcept {
-  for (int s = 1; s < 64; ++s)
+  for (int s = 1; s <= last_signal; ++s)
     if (uses[static_cast<std::size_t>(s)] != 0) sigaction(s, &previous[static_cast<std::size_t>(s)], nullptr);
 }
 
@@ -106,12 +115,12 @@ void subscribe(signal_subscriber& s) {
     descriptor.store(fd, shim::order::relaxed);  // relaxed: before any handler is installed
     watch_always(fd, &dispatch);
   }
-  for (int n = 1; n < 64; ++n) {
+  for (int n = 1; n <= last_signal; ++n) {
     if (!(s.signals & signal_bit(n))) continue;
     struct sigaction a;
     std::memset(&a, 0, sizeof a);
-    a.sa_handler = &on_signal;
-    a.sa_flags = SA_RESTART | SA_ONSTACK;
+    a.sa_sigaction = &on_signal;
+    a.sa_flags = SA_RESTART | SA_ONSTACK | SA_SIGINFO;
     sigfillset(&a.sa_mask);
     const auto i = static_cast<std::size_t>(n);
     if (uses[i] == 0 && sigaction(n, &a, &previous[i]) != 0) {

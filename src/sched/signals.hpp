@@ -10,7 +10,7 @@ namespace runnel::inline RUNNEL_ABI::sched {
 
 struct subscriber_tag;
 struct signal_subscriber : detail::list_hook<subscriber_tag> {
-  std::uint64_t signals = 0;  ///< bit n: signal n
+  std::uint64_t signals = 0;  ///< bit n: signal n + 1
   /// Under the hub's lock, once a signal: must be short. True: this subscriber has seen enough and is removed.
   bool (*deliver)(signal_subscriber&, int signo) noexcept = nullptr;
   /// Whether somebody waits for what it delivers; without the hub's lock being needed by it.
@@ -19,7 +19,8 @@ struct signal_subscriber : detail::list_hook<subscriber_tag> {
   bool impatient = false;
 };
 
-constexpr std::uint64_t signal_bit(int signo) noexcept { return std::uint64_t{1} << signo; }
+inline constexpr int last_signal = 64;
+constexpr std::uint64_t signal_bit(int signo) noexcept { return std::uint64_t{1} << (signo - 1); }
 
 /// Throws misuse for a number that cannot be caught.
 void subscribe(signal_subscriber& s);

@@ -17,6 +17,7 @@
 namespace runnel::inline RUNNEL_ABI::detail {
 
 once_core::~once_core() {
+  if (done_.load(shim::order::relaxed)) return;  // relaxed: nobody else uses it any more, or it is misused
   raw_guard hold(object_.lock);
   sched::refuse_to_leave_waiters("a once or lazy", this, waiters_);
   if (running_ && !sched::in_forked_child() && sched::goes_on(*runner_))

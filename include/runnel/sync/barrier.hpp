@@ -43,6 +43,8 @@ class barrier {
     std::uint64_t phase_;
   };
 
+  /// The most arrivals that a phase can have.
+  static constexpr std::ptrdiff_t max() noexcept { return PTRDIFF_MAX; }
   /// Each phase has `expected` arrivals.
   explicit barrier(std::ptrdiff_t expected, Completion completion = Completion())
       : core_(expected), completion_(std::move(completion)) {}

@@ -14,11 +14,14 @@
 #include <runnel/context.hpp>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace runnel::inline RUNNEL_ABI {
 
 class latch {
  public:
+  /// The highest that the counter can be.
+  static constexpr std::ptrdiff_t max() noexcept { return PTRDIFF_MAX; }
   explicit latch(std::ptrdiff_t expected);
   latch(const latch&) = delete;
   latch& operator=(const latch&) = delete;
