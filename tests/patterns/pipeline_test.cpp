@@ -519,7 +519,10 @@ TEST_P(pipelines, a_pipeline_runs_once_and_wrong_options_are_misuse) {
     EXPECT_THROW(last.begin(), misuse);
     EXPECT_EQ(taken.drain(), 3u);
     EXPECT_THROW(static_cast<void>(from(first(3)) | map(same, {.workers = 0})), misuse);
-    EXPECT_THROW(static_cast<void>(from(first(3)) | map(same, {.workers = 3, .buffer = ~std::size_t{0} - 2})), misuse);
+    const auto too_many = static_cast<std::size_t>(semaphore::max()) - 1;
+    for (const std::size_t buffer : {too_many, ~std::size_t{0}})
+      EXPECT_THROW(static_cast<void>(from(first(3)) | map(same, {.workers = 2, .buffer = buffer})), misuse);
+    EXPECT_THROW(from(first(3)) | map(same, {.workers = 2, .buffer = too_many - 1}) | drain(), std::length_error);
     EXPECT_THROW(static_cast<void>(from(first(3)) | batch(0)), misuse);
     EXPECT_THROW(static_cast<void>(throttle(0, 1s)), misuse);
   });

@@ -16,7 +16,6 @@
 #include <runnel/sync/mutex.hpp>
 #include <runnel/sync/semaphore.hpp>
 
-#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -71,7 +70,8 @@ class stage {
         in_place_(o.workers == 1 && !o.buffer),
         meters_(std::make_unique<cache_padded<stage_meter>[]>(o.workers ? o.workers : 1)) {
     if (o.workers == 0) throw_misuse("runnel::pipeline: a stage without workers would never begin: give 1 or more");
-    if (buffer_ > std::numeric_limits<std::size_t>::max() - workers_)
+    constexpr auto most = static_cast<std::size_t>(semaphore::max());  // the window of results under way
+    if (workers_ > most || buffer_ > most - workers_)
       throw_misuse("runnel::pipeline: workers and buffer together are more results than can be counted");
   }
 
@@ -204,6 +204,7 @@ class stage {
       several_ = std::move(ends.rx);
       for (std::size_t i = 0; i < workers_; ++i) run([this, i, tx = ends.tx] { work_as_ready(*meters_[i], tx); });
     } else {
+      crew_->places.reserve(workers_ + buffer_);
       for (std::size_t i = 0; i < workers_ + buffer_; ++i) crew_->places.emplace_back(std::size_t{1});
       for (std::size_t i = 0; i < workers_; ++i) run([this, i] { work_in_order(*meters_[i]); });
     }
