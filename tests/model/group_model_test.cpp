@@ -31,7 +31,7 @@ template struct expose<acquire_of, &runnel::task_group::acquire_slot>;
 template struct expose<try_acquire_of, &runnel::task_group::try_acquire_slot>;
 template struct expose<release_of, &runnel::task_group::release_slot>;
 
-void begin_task(runnel::task_group& g) { (g.*member(acquire_of{}))(); }
+void begin_task(runnel::task_group& g) { (g.*member(acquire_of{}))(nullptr); }
 bool try_begin_task(runnel::task_group& g) { return (g.*member(try_acquire_of{}))(); }
 void end_task(runnel::task_group& g) { (g.*member(release_of{}))(); }
 

@@ -51,7 +51,7 @@ struct pipe {
 template <class... Cases>
 std::size_t select_of(Cases&... cases) {
   select_case* const all[] = {&cases...};
-  return runnel::detail::run_select(all);
+  return runnel::detail::run_select(all, nullptr);
 }
 
 constexpr runnel::time_point soon{std::chrono::nanoseconds(1000)};
