@@ -486,7 +486,7 @@ sched::claim_token wait(sched::agent& a, sched::waiter& w, sched::wait_reason re
   }
   if (a.forks && !a.shields && !sched::unwinding(a) && forks_end_listening(a, w)) return sched::was_canceled;
   a.swallowed = 0;
-  if (extra == n) extra = nullptr;
+  if (extra == n || extra == &background_node()) extra = nullptr;
   if (extra || end) return wait_for_several(w, reason, object, deadline, extra, end);
   return sched::park(w, reason, object, deadline);
 }

@@ -52,8 +52,11 @@ struct signal_watch : sched::signal_subscriber {
 
 /// What run()'s thread waits on for a deadlock report; shared with the monitor, which may come late.
 struct deadlock_watch {
+  enum class state : std::uint8_t { open, told, closed };
   sched::waiter waiter;
-  std::string report;
+  std::string report;  ///< written once, by who makes it `told`
+  raw_lock lock;
+  state now = state::open;  ///< under the lock
   ~deadlock_watch() { sanitizer::hb_acquire(this); }  // whoever had it last frees what the other has used
 };
 constexpr sched::claim_token deadlocked = 1;
@@ -75,17 +78,12 @@ class root_wait {
  public:
   root_wait(task_core& root, bool watch_deadlock) : root_(root), watch_(std::make_shared<deadlock_watch>()), node_(watch_->waiter) {
     if (watch_deadlock)
-      handler_.emplace([watch = watch_](const std::string& text) {
-        watch->report = text;
-        sanitizer::hb_release(watch.get());
-        if (!watch->waiter.try_claim(deadlocked)) return false;
-        watch->waiter.wake();
-        return true;
-      });
+      handler_.emplace([watch = watch_](const std::string& text) { return tell(*watch, text); });
     raw_guard hold(root_.lock);
     root_.add_joiner(node_);
   }
   ~root_wait() {
+    close();
     sanitizer::hb_release(watch_.get());
     raw_guard hold(root_.lock);
     root_.remove_joiner(node_);
@@ -99,12 +97,31 @@ class root_wait {
       sanitizer::hb_acquire(watch_.get());
       return false;
     }
+    close();
     root_.see_end();
     return true;
   }
   const std::string& report() const noexcept { return watch_->report; }
 
  private:
+  /// On the monitor. It may look again while the thread is inside of on_deadlock, which reads the report and may wait for
+  /// something else; and it may come when the thread is gone.
+  static bool tell(deadlock_watch& w, std::string text) {
+    {
+      raw_guard hold(w.lock);
+      if (w.now != deadlock_watch::state::open) return w.now == deadlock_watch::state::told;
+      w.report = std::move(text);
+      sanitizer::hb_release(&w);
+      if (!w.waiter.try_claim(deadlocked)) return false;
+      w.now = deadlock_watch::state::told;
+    }
+    w.waiter.wake();
+    return true;
+  }
+  void close() noexcept {
+    raw_guard hold(watch_->lock);
+    watch_->now = deadlock_watch::state::closed;
+  }
   task_core& root_;
   std::shared_ptr<deadlock_watch> watch_;
   sched::wait_node node_;

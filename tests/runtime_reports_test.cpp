@@ -83,6 +83,31 @@ TEST_F(runtime_reports_death_test, a_deadlock_handler_that_returns_leaves_the_de
                "asked first.*deadlock.*waits for one");
 }
 
+TEST_P(runtime_reports, a_deadlock_handler_may_wait_itself_and_is_asked_once) {
+  const hang_guard guard("deadlock handler");
+  captured_stderr printed;
+  int calls = 0;
+  EXPECT_THROW(run({.workers = GetParam().workers,
+                    .on_deadlock =
+                        [&](std::string_view text) {
+                          ++calls;
+                          const std::string before(text);
+                          const channel<int> answers;
+                          // Longer than until the monitor looks again, or nothing is shown.
+                          const std::jthread other([&] {
+                            std::this_thread::sleep_for(2s);
+                            answers.send(42);
+                          });
+                          EXPECT_EQ(answers.receive(), 42);
+                          EXPECT_EQ(text, before);
+                          throw deadlock_found("found");
+                        }},
+                   [] { channel<int>().receive(); }),
+               deadlock_found);
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(printed.text(), "");
+}
+
 TEST_P(runtime_reports, what_can_still_come_is_no_deadlock) {
   in_runtime(run_options{.on_deadlock = [](std::string_view r) { ADD_FAILURE() << r; }}, [] {
     // All three have to last longer than the monitor takes to make up its mind, or nothing is shown; a slow machine only

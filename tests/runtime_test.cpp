@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -85,6 +86,29 @@ TEST_F(runtime_death_test, a_fault_is_not_taken_for_a_signal_that_somebody_subsc
                 *reinterpret_cast<volatile int*>(nowhere) = 1;
               }),
               ::testing::KilledBySignal(SIGSEGV), "^$");
+}
+
+char* page = nullptr;
+void repair(int, siginfo_t*, void*) { mprotect(page, 4096, PROT_READ | PROT_WRITE); }
+
+TEST_F(runtime_death_test, a_fault_that_the_programs_handler_repairs_leaves_the_subscription) {
+  if (sanitized) GTEST_SKIP() << "sanitizers report it themselves";
+  EXPECT_EXIT(
+      {
+        page = static_cast<char*>(mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        struct sigaction a {};
+        a.sa_sigaction = &repair;
+        a.sa_flags = SA_SIGINFO;
+        sigaction(SIGSEGV, &a, nullptr);
+        const bool all_came = run([] {
+          const signal_channel sent(SIGSEGV);
+          *const_cast<volatile char*>(page) = 1;
+          kill(getpid(), SIGSEGV);
+          return sent.receive() == SIGSEGV;
+        });
+        std::_Exit(all_came ? 3 : 4);
+      },
+      ::testing::ExitedWithCode(3), "^$");
 }
 
 // ---- what follows a fiber ----------------------------------------------------------------------------------------

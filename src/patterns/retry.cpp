@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace runnel::inline RUNNEL_ABI {
 
@@ -70,7 +71,8 @@ nanoseconds retry_delays::next() {
       break;
     case jitter::decorrelated: {
       const double least = length(policy_.delay);
-      chosen = std::min(cap, least + (whole_delay * (policy_.multiplier + 1) - least) * draw());
+      const double most = std::min(whole_delay * (policy_.multiplier + 1), std::numeric_limits<double>::max());
+      chosen = std::min(cap, least + (most - least) * draw());
       longest_ = chosen;
       break;
     }

@@ -76,6 +76,7 @@ void deal_with_deadlock(runtime& r) {
   for (auto h = asked.rbegin(); h != asked.rend(); ++h)
     if (h->second(report)) return;
   const bool end = only_own_threads(r);
+  if (!everything_blocked()) return;  // a thread has come in meanwhile, which may have been counted among those that block
   if (end || !reported_deadlock) std::fputs(report.c_str(), stderr);
   reported_deadlock = true;
   if (end) std::abort();
@@ -166,14 +167,14 @@ void monitor_main(runtime& r) {
     } catch (const std::bad_alloc&) {
       continue;  // no memory for the report: at another look
     }
-    threads_come |= r.coming_threads() != 0;
+    threads_come |= r.coming_threads() != 0 || (blocking_jobs() != 0 && r.parked_threads() != 0);
     std::uint32_t expected = active;
     // acq_rel: pairs with monitor_note_activity(); relaxed on failure: it is `leaving`, seen above
     if (!word.compare_exchange(expected, asleep, shim::order::acq_rel, shim::order::relaxed)) continue;
     shim::fence(shim::order::seq_cst);  // seq_cst: "asleep, then look whether all are" against "awake, then read asleep"
     if (r.idle.sleeping() == r.workers()) {
       while (word.load(shim::order::acquire) == asleep) {  // acquire: as above
-        // A thread that goes on wakes nobody here, and may block for good then.
+        // A thread that goes on, by itself or when its blocking call ends, wakes nobody here, and may block for good then.
         const time_point again = threads_come ? steady_clock::now() + between_looks_at_threads : never;
         if (detail::futex_wait(word, asleep, std::min(stacks.next(), again))) continue;
         stacks.work(steady_clock::now());

@@ -82,6 +82,8 @@ bool goes_on(const agent& a) noexcept {
   return !a.is_fiber || static_cast<const fiber&>(a).state.load(shim::order::relaxed) != fiber_state::abandoned;
 }
 
+bool left_is_fatal() noexcept { return this_agent().is_fiber; }
+
 std::string describe_caller() { return describe(this_agent()); }
 std::string describe(const waiter& w) { return describe(w.who()); }
 

@@ -62,8 +62,8 @@ class runtime {
   // the counts has been asleep for several looks when the monitor decides by them.
   /// One blocks; `limited`: at most until a time limit.
   void thread_parks(bool limited) noexcept {
+    if (limited) limited_threads_.fetch_add(1, shim::order::relaxed);  // relaxed: see above; before it counts as blocked
     parked_threads_.fetch_add(1, shim::order::relaxed);               // relaxed: see above
-    if (limited) limited_threads_.fetch_add(1, shim::order::relaxed);  // relaxed: see above
   }
   /// Somebody, or its time limit, has ended the wait of one: it goes on as soon as the kernel lets it.
   void thread_is_woken() noexcept {
@@ -108,10 +108,11 @@ class runtime {
   shim::atomic<bool> running_{false};
   shim::atomic<bool> stopping_{false};
 
-  shim::atomic<std::int32_t> parked_threads_{0};
+  // On a line of their own: workers read what stands around them at each switch.
+  alignas(64) shim::atomic<std::int32_t> parked_threads_{0};
   shim::atomic<std::int32_t> limited_threads_{0};
   shim::atomic<std::int32_t> woken_threads_{0};
-  unsigned count_ = 0;
+  alignas(64) unsigned count_ = 0;
   std::array<worker*, max_workers> workers_{};
   std::array<std::thread, max_workers> threads_{};
 

@@ -70,7 +70,12 @@ const char* remedy(stack_class c) noexcept {
 
 void on_fault(int signo, siginfo_t* info, void* context) noexcept {
   if (const fiber* f = overflown(info->si_addr)) report_overflow(*f);
-  const struct sigaction& before = signo == SIGSEGV ? previous_segv : previous_bus;
+  hand_on_fault(signo == SIGSEGV ? previous_segv : previous_bus, signo, info, context);
+}
+
+}  // namespace
+
+void hand_on_fault(const struct sigaction& before, int signo, siginfo_t* info, void* context) noexcept {
   if (before.sa_flags & SA_SIGINFO) {
     before.sa_sigaction(signo, info, context);
   } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
@@ -79,8 +84,6 @@ void on_fault(int signo, siginfo_t* info, void* context) noexcept {
     signal(signo, SIG_DFL);  // the faulting instruction runs again and ends the process
   }
 }
-
-}  // namespace
 
 void check_stack(const fiber& f) noexcept {
   if (detail::used_up(f.stack_bottom(), __builtin_frame_address(0))) report_overflow(f);

@@ -4,6 +4,8 @@
 
 #include <runnel/base/abi.hpp>
 
+#include <signal.h>
+
 #include <cstddef>
 
 namespace runnel::inline RUNNEL_ABI::sched {
@@ -15,6 +17,9 @@ void check_stack(const fiber& f) noexcept;
 
 /// Installs the handler once; a fault that is not an overflow goes on to the handler that was there before.
 void install_overflow_report() noexcept;
+
+/// Calls the handler that was there before; where there was none, lets the fault end the process. Async-signal-safe.
+void hand_on_fault(const struct sigaction& before, int signo, siginfo_t* info, void* context) noexcept;
 
 /// The alternate signal stack of a thread, for the scope's length.
 class signal_stack {

@@ -4,6 +4,7 @@
 #include "sched/fork.hpp"
 #include "sched/poll.hpp"
 #include "sched/runtime.hpp"
+#include "sched/signal_stack.hpp"
 
 #include <runnel/error.hpp>
 
@@ -42,11 +43,8 @@ bool is_fault(int signo, const siginfo_t& info) noexcept {
 }
 
 // Async-signal-safe.
-void on_signal(int signo, siginfo_t* info, void*) noexcept {
-  if (is_fault(signo, *info)) {  // of whoever was there before: the report of an overflow, or the end of the process
-    sigaction(signo, &previous[static_cast<std::size_t>(signo)], nullptr);
-    return;
-  }
+void on_signal(int signo, siginfo_t* info, void* context) noexcept {
+  if (is_fault(signo, *info)) return hand_on_fault(previous[static_cast<std::size_t>(signo)], signo, info, context);
   const int saved = detail::last_errno();
   // acq_rel: pairs with dispatch(); relaxed would do for the bit itself
   const std::uint64_t before = pending.fetch_or(signal_bit(signo), shim::order::acq_rel);

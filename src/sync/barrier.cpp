@@ -25,8 +25,9 @@ barrier_core::barrier_core(std::ptrdiff_t expected) : expected_(expected), pendi
 }
 
 barrier_core::~barrier_core() {
+  if (waiters_.empty() || sched::in_forked_child()) return;  // without the lock: nobody else uses it any more
   raw_guard hold(object_.lock);
-  sched::refuse_to_leave_waiters("a barrier", this, waiters_);
+  sched::tell_of_left_waiters("a barrier", this, waiters_);
 }
 
 /// Under the lock; nothing where that is misuse.

@@ -17,8 +17,9 @@ using sched::choice_point;
 using sched::operation;
 
 event::~event() {
+  if (waiters_.empty() || sched::in_forked_child()) return;  // without the lock: nobody else uses it any more
   raw_guard hold(object_.lock);
-  sched::refuse_to_leave_waiters("an event", this, waiters_);
+  sched::tell_of_left_waiters("an event", this, waiters_);
 }
 
 void event::set() noexcept {
@@ -51,8 +52,9 @@ bool event::wait_until(time_point deadline, detail::context_node* extra) const {
 }
 
 auto_reset_event::~auto_reset_event() {
+  if (waiters_.empty() || sched::in_forked_child()) return;  // without the lock: nobody else uses it any more
   raw_guard hold(object_.lock);
-  sched::refuse_to_leave_waiters("an auto_reset_event", this, waiters_);
+  sched::tell_of_left_waiters("an auto_reset_event", this, waiters_);
 }
 
 void auto_reset_event::set() noexcept {

@@ -26,8 +26,9 @@ latch::latch(std::ptrdiff_t expected) : count_(expected) {
 }
 
 latch::~latch() {
+  if (waiters_.empty() || sched::in_forked_child()) return;  // without the lock: nobody else uses it any more
   raw_guard hold(object_.lock);
-  sched::refuse_to_leave_waiters("a latch", this, waiters_);
+  sched::tell_of_left_waiters("a latch", this, waiters_);
 }
 
 /// Under the lock; false where that is misuse.

@@ -17,12 +17,15 @@
 namespace runnel::inline RUNNEL_ABI::detail {
 
 once_core::~once_core() {
-  if (done_.load(shim::order::relaxed)) return;  // relaxed: nobody else uses it any more, or it is misused
+  if (sched::in_forked_child()) return;
+  // relaxed: nobody else uses it any more, or it is misused; finish() may still hold the lock, with all done
+  if (done_.load(shim::order::relaxed) && object_.lock.seems_free()) return;
   raw_guard hold(object_.lock);
-  sched::refuse_to_leave_waiters("a once or lazy", this, waiters_);
-  if (running_ && !sched::in_forked_child() && sched::goes_on(*runner_))
-    fatal("a once or lazy is destroyed while its function runs (%p): wait for the end of the call first",
-          static_cast<const void*>(this));
+  sched::tell_of_left_waiters("a once or lazy", this, waiters_);
+  // Its runner destroys it where the function calls exit().
+  if (running_ && runner_ != &sched::this_agent() && sched::goes_on(*runner_))
+    (sched::left_is_fatal() ? fatal : report)(
+        "a once or lazy is destroyed while its function runs (%p): wait for the end of the call first", static_cast<const void*>(this));
 }
 
 bool once_core::begin(sched::wait_reason reason) {

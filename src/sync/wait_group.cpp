@@ -71,7 +71,8 @@ constexpr bool can_change(std::uint64_t word, std::ptrdiff_t n) noexcept {
 wait_group::~wait_group() {
   raw_guard hold(object_.lock);
   const std::uint64_t fibers = fibers_of(word_.load(shim::order::relaxed));  // relaxed: nobody else uses it any more
-  if (fibers != 0 && !sched::in_forked_child())
+  // The caller goes on but at the end of the process, with which its fibers end too.
+  if (fibers != 0 && !sched::in_forked_child() && sched::goes_on(sched::this_agent()))
     detail::fatal("a wait_group is destroyed while %ju of its fibers run: call wait() first", std::uintmax_t{fibers});
   sched::refuse_to_leave_waiters("a wait_group", this, waiters_);
 }

@@ -327,6 +327,11 @@ TEST_P(retry_laws, a_policy_without_sense_is_refused_before_f_is_called) {
     refused([](retry_policy& p) { p.multiplier = 0.5; });
     refused([](retry_policy& p) { p.multiplier = std::numeric_limits<double>::infinity(); });
     refused([](retry_policy& p) { p.multiplier = std::numeric_limits<double>::quiet_NaN(); });
+    auto steep = with([](retry_policy& p) {
+      p.jitter = jitter::decorrelated, p.multiplier = std::numeric_limits<double>::max(), p.random = [] { return 0.0; };
+    });
+    retry_delays delays(steep);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(delays.next(), steep.delay.nanoseconds()) << "the least";
     const auto strange = with([](retry_policy& p) { p.jitter = jitter::full, p.random = [] { return 1.5; }; });
     EXPECT_THROW(retry(strange, [] { throw failure("no"); }), misuse);
   });

@@ -77,6 +77,13 @@ TEST_P(worker_pools, inputs_and_results_have_to_be_movable_not_assignable) {
     EXPECT_EQ(pool.submit({1}).get().n, 2);
     pool.post({2});
     EXPECT_EQ(pool.results().receive()->n, 3);
+    event go_on;
+    worker_pool<fixed> busy([&](fixed) { go_on.wait(); }, {.workers = 1, .queue = 1});
+    fixed given{7};
+    while (busy.try_post(std::move(given))) {
+    }
+    EXPECT_EQ(given.n, 7) << "what was not taken is still there";
+    go_on.set();
   });
 }
 

@@ -13,6 +13,7 @@
 #include <runnel/sync/wait_group.hpp>
 
 #include <cstdlib>
+#include <thread>
 
 namespace runnel::test {
 namespace {
@@ -117,6 +118,58 @@ TEST_F(destroyed_death_test, nor_who_waits_at_the_end_of_the_process) {
                 std::exit(5);  // with the runtime at work
               }),
               ::testing::ExitedWithCode(5), "^$");
+}
+
+/// As if the process began here: a static object that is made after this is destroyed before the runtime hears of the end.
+template <class T>
+T& made_late() {
+  static T object;
+  return object;
+}
+
+TEST_F(destroyed_death_test, a_static_object_that_threads_wait_for_at_the_end_is_only_told_of) {
+  EXPECT_EXIT(
+      {
+        auto& e = made_late<event>();
+        std::thread([&e] { e.wait(); }).detach();
+        while (stats().parked < 1) std::this_thread::yield();
+        std::exit(6);
+      },
+      ::testing::ExitedWithCode(6), "^runnel: an event is destroyed while others wait for it .*: a thread outside the runtime\n$");
+  EXPECT_EXIT(
+      {
+        auto& first = made_late<once>();
+        std::thread([&] { first.call([] { event().wait(); }); }).detach();
+        while (stats().parked < 1) std::this_thread::yield();
+        std::exit(7);
+      },
+      ::testing::ExitedWithCode(7), "^runnel: a once or lazy is destroyed while its function runs");
+}
+
+TEST_F(destroyed_death_test, a_function_may_end_the_process) {
+  const auto gives_up = []() -> int { std::exit(8); };
+  EXPECT_EXIT(
+      {
+        static lazy<int> value(gives_up);
+        value.get();
+      },
+      ::testing::ExitedWithCode(8), "^$");
+  EXPECT_EXIT(run([&] {
+                static lazy<int> value(gives_up);
+                value.get();
+              }),
+              ::testing::ExitedWithCode(8), "^$");
+}
+
+TEST_F(destroyed_death_test, a_static_wait_groups_fibers_end_with_the_process) {
+  static wait_group w;
+  EXPECT_EXIT(
+      {
+        w.go([] { event().wait(); });
+        while (stats().parked < 1) std::this_thread::yield();
+        std::exit(9);
+      },
+      ::testing::ExitedWithCode(9), "^$");
 }
 
 }  // namespace

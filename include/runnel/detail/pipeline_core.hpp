@@ -3,7 +3,6 @@
 
 #include <runnel/base/atomic.hpp>
 #include <runnel/context.hpp>
-#include <runnel/detail/joined_scope.hpp>
 #include <runnel/lockfree/cache_padded.hpp>
 #include <runnel/task_group.hpp>
 
@@ -77,23 +76,15 @@ class pipeline_core {
   std::exception_ptr error_;             ///< read when the fibers have ended
 };
 
-/// Until its end the pipeline's context, if it has fibers, is observed as the ambient one is.
+/// Makes the pipeline's context the ambient one, if it has fibers, until the end of the scope.
 class pipeline_scope {
  public:
   explicit pipeline_scope(const pipeline_core& core) {
-    context_node* const n = core.node();
-    if (!n) return;
-    const context_node* const callers = ambient().cancel;
-    if (!callers || n->below(callers->order())) {
-      instead_.emplace(n);
-    } else {  // the consumer has come into another one since the start
-      beside_.emplace(core.get_context());
-    }
+    if (context_node* n = core.node()) scope_.emplace(n);
   }
 
  private:
-  std::optional<ambient_scope> instead_;
-  std::optional<joined_scope> beside_;
+  std::optional<ambient_scope> scope_;
 };
 
 }  // namespace runnel::inline RUNNEL_ABI::detail

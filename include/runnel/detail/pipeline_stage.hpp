@@ -64,16 +64,11 @@ class stage {
   stage(Step step, const stage_options& o)
       : step_(std::move(step)),
         name_(o.name.empty() ? std::string_view(Step::kind) : o.name),
-        workers_(o.workers),
-        buffer_(o.buffer.value_or(16)),
+        workers_(checked(o).workers),
+        buffer_(o.buffer.value_or(default_buffer)),
         order_(o.order),
         in_place_(o.workers == 1 && !o.buffer),
-        meters_(std::make_unique<cache_padded<stage_meter>[]>(o.workers ? o.workers : 1)) {
-    if (o.workers == 0) throw_misuse("runnel::pipeline: a stage without workers would never begin: give 1 or more");
-    constexpr auto most = static_cast<std::size_t>(semaphore::max());  // the window of results under way
-    if (workers_ > most || buffer_ > most - workers_)
-      throw_misuse("runnel::pipeline: workers and buffer together are more results than can be counted");
-  }
+        meters_(std::make_unique<cache_padded<stage_meter>[]>(workers_)) {}
 
   /// It gets a fiber of its own, whatever the options said.
   void use_fiber() noexcept { in_place_ = false; }
@@ -90,10 +85,11 @@ class stage {
 
   /// The next value, for one caller at a time.
   std::optional<value_type> next() { return in_place_ ? step_.pull(*meters_[0]) : receive(); }
-  /// The same for the consumer, who is outside of the pipeline's context.
+  /// The same for the consumer, who is outside of the pipeline's context. What is done in its place runs inside, and so does
+  /// what that starts; a mere wait observes the consumer's own context too.
   std::optional<value_type> next_for_consumer() {
     if (!in_place_) return receive(core_->get_context());
-    const pipeline_scope ambient(*core_);
+    const pipeline_scope inside(*core_);
     return step_.pull(*meters_[0]);
   }
   /// Only with fibers of its own. nullopt also when the limit came first.
@@ -108,6 +104,7 @@ class stage {
 
   /// Lets go of the source; the fibers have ended.
   void release() noexcept {
+    for (std::size_t i = 0; i < workers_; ++i) meters_[i]->ended();
     step_.release();
     alone_ = {};
     several_ = {};
@@ -129,6 +126,14 @@ class stage {
   }
 
  private:
+  static constexpr std::size_t default_buffer = 16;
+  static const stage_options& checked(const stage_options& o) {
+    if (o.workers == 0) throw_misuse("runnel::pipeline: a stage without workers would never begin: give 1 or more");
+    constexpr auto most = static_cast<std::size_t>(semaphore::max());  // the window of results under way
+    if (o.workers > most || o.buffer.value_or(default_buffer) > most - o.workers)
+      throw_misuse("runnel::pipeline: workers and buffer together are more results than can be counted");
+    return o;
+  }
   /// The results of one value in their place.
   struct results {
     std::optional<value_type> first;

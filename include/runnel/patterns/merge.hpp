@@ -37,6 +37,7 @@ concept range_of_ends = readable_range<R> && receivable<std::ranges::range_value
 /// - cancel: ignores
 /// - threads: any
 template <detail::sourceable First, detail::sourceable... More>
+  requires(!detail::range_of_ends<First>)
 RUNNEL_SPAWNS auto merge(stream_options options, First&& first, More&&... more) {
   using T = detail::source_value<First>;
   static_assert((std::same_as<T, detail::source_value<More>> && ...), "runnel::merge: sources of one type of value");
@@ -58,7 +59,7 @@ template <detail::range_of_ends R>
 RUNNEL_SPAWNS auto merge(R&& sources, stream_options options = {}) {
   using Source = std::ranges::range_value_t<std::remove_reference_t<R>>;
   constexpr bool moves = !std::is_lvalue_reference_v<R> && !std::ranges::view<std::remove_reference_t<R>>;
-  static_assert(moves || std::copy_constructible<Source>,
+  static_assert(moves || std::constructible_from<Source, std::ranges::range_reference_t<std::remove_reference_t<R>>>,
                 "runnel::merge: these sources cannot be copied: give what holds them by std::move");
   using T = detail::source_value<Source>;
   auto ends = make_channel<T>(options.buffer);
@@ -70,7 +71,7 @@ RUNNEL_SPAWNS auto merge(R&& sources, stream_options options = {}) {
     if constexpr (moves) {
       add(std::move(each));
     } else {
-      add(each);
+      add(std::forward<decltype(each)>(each));
     }
   }
   return stream<T>(std::move(ends.rx), std::move(producers));

@@ -223,8 +223,10 @@ class pipeline<Last>::iterator {
   RUNNEL_PARKS iterator& operator++() {
     value_.reset();
     pipeline* const p = std::exchange(running_, nullptr);
-    detail::refill(value_, p->next());
-    if (value_) running_ = p;
+    if (auto v = p->next()) {
+      running_ = p;
+      value_.emplace(std::move(*v));
+    }
     return *this;
   }
   void operator++(int) { ++*this; }

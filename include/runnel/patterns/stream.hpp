@@ -72,10 +72,9 @@ class [[nodiscard("its producers are cancelled at once: read it")]] stream
   /// - blocks: until all have come
   /// - cancel: throws canceled; those before were received
   /// - threads: as its flavour
-  RUNNEL_PARKS std::size_t receive_n(std::span<T> out) const {
-    const std::size_t n = rx_.receive_n(out);
-    if (n < out.size()) producers_->finish();
-    return n;
+  RUNNEL_PARKS std::size_t receive_n(std::span<T> out) const { return or_failure(rx_.receive_n(out), out.size()); }
+  RUNNEL_PARKS std::size_t receive_n(const context& ctx, std::span<T> out) const {
+    return or_failure(rx_.receive_n(ctx, out), out.size());
   }
 
   const auto& ref() const noexcept { return rx_.ref(); }
@@ -84,6 +83,10 @@ class [[nodiscard("its producers are cancelled at once: read it")]] stream
   std::optional<T> or_failure(std::optional<T>&& v) const {
     if (!v) producers_->finish();
     return std::move(v);
+  }
+  std::size_t or_failure(std::size_t came, std::size_t wanted) const {
+    if (came < wanted) producers_->finish();
+    return came;
   }
   // In this order: the end goes first, which tells the producers; then they are joined.
   std::shared_ptr<detail::stream_core> producers_;

@@ -275,7 +275,14 @@ class worker_pool {
       entry e{std::move(input), job};
       const channel_status s = queue.try_send(std::move(e));
       if (s == channel_status::ok) return true;
-      input = std::move(e.input());
+      if constexpr (std::is_move_assignable_v<In>) {
+        input = std::move(e.input());
+      } else {
+        static_assert(std::is_nothrow_move_constructible_v<In>,
+                      "runnel::worker_pool: an input that is not taken is given back: it must be assignable, or moved without throwing");
+        std::destroy_at(std::addressof(input));
+        std::construct_at(std::addressof(input), std::move(e.input()));
+      }
       if (s == channel_status::closed) throw pool_stopped();
       return false;
     }

@@ -18,23 +18,40 @@ std::string describe_user_of(const void* thread);
 /// while static objects are destroyed that are older than the runtime: what still waits then ends with the process.
 bool goes_on(const agent& a) noexcept;
 
-/// Ends the process if anybody waits in these queues of an object that is being destroyed; the message names them. In a forked
-/// child nobody waits any more. Returns how many there are who never go on.
-template <class... Queues>
-std::size_t refuse_to_leave_waiters(const char* what, const void* object, Queues&&... queues) {
-  if (in_forked_child()) return 0;
-  std::size_t left_behind = 0;
-  std::string names;
-  const auto look = [&](const wait_node& n) {
+/// Who waits in these queues of an object that is being destroyed. In a forked child nobody does any more.
+struct left_waiters {
+  template <class... Queues>
+  explicit left_waiters(Queues&&... queues) {
+    if (!in_forked_child()) (queues.for_each([this](const wait_node& n) { look_at(n); }), ...);
+  }
+  void look_at(const wait_node& n) {
     if (goes_on(n.owner->who())) {
       names.append(names.empty() ? "" : "; ").append(describe(*n.owner));
     } else {
-      ++left_behind;
+      ++behind;
     }
-  };
-  (queues.for_each(look), ...);
-  if (!names.empty()) detail::fatal("%s is destroyed while others wait for it (%p): %s", what, object, names.c_str());
-  return left_behind;
+  }
+  std::string names;       ///< of those who go on
+  std::size_t behind = 0;  ///< how many never do
+};
+inline constexpr const char* destroyed_under_waiters = "%s is destroyed while others wait for it (%p): %s";
+
+/// Ends the process if anybody waits; the message names them. Returns how many there are who never go on.
+template <class... Queues>
+std::size_t refuse_to_leave_waiters(const char* what, const void* object, Queues&&... queues) {
+  const left_waiters left(queues...);
+  if (!left.names.empty()) detail::fatal(destroyed_under_waiters, what, object, left.names.c_str());
+  return left.behind;
+}
+
+/// What is no lock may be static and be waited for until the process ends, which cannot be told from a mistake: then its
+/// destructor runs outside of fibers, where the message is only printed.
+bool left_is_fatal() noexcept;
+template <class... Queues>
+void tell_of_left_waiters(const char* what, const void* object, Queues&&... queues) {
+  const left_waiters left(queues...);
+  if (left.names.empty()) return;
+  (left_is_fatal() ? detail::fatal : detail::report)(destroyed_under_waiters, what, object, left.names.c_str());
 }
 
 }  // namespace runnel::inline RUNNEL_ABI::sched

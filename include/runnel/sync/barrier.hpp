@@ -7,7 +7,7 @@
 // Blocking and cancellation: arrive_and_wait() that is canceled or too late takes its arrival back, unless the phase has
 // everybody already: then it goes on as if nothing had been. A wait() with a token leaves the arrival where it is.
 // Errors: more arrivals than a phase expects throw misuse; so does one from the completion function. Destroying one with
-// waiters ends the process with a message that names them.
+// waiters ends the process with a message that names them; outside of fibers it is only told.
 // Cost: 64 bytes and the completion function; each operation is one short lock, the last arrival two.
 // Source: std::barrier.
 #pragma once

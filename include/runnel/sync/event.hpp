@@ -6,7 +6,7 @@
 // Guarantees: what happened before a set() happens before the wait() that it ends. A set() releases those who wait at that
 // moment, each once: one that was released and waits again has to be released again. An auto_reset_event releases in the
 // order of arrival. Both may be destroyed right after a wait().
-// Errors: destroying one with waiters ends the process with a message that names them.
+// Errors: destroying one with waiters ends the process with a message that names them; outside of fibers it is only told.
 // Blocking and cancellation: every wait is a cancellation point; who is canceled has consumed nothing.
 // Cost: 48 bytes; each operation is one short lock.
 // Source: the manual and auto reset events of Windows.

@@ -5,7 +5,7 @@
 // Guarantees: what happened before a count_down() happens before every wait() that returns. May be destroyed right after a
 // wait().
 // Errors: counting down below zero, or from a negative number, throws misuse and changes nothing; destroying one with waiters
-// ends the process with a message that names them.
+// ends the process with a message that names them; outside of fibers it is only told.
 // Cost: 48 bytes; each operation is one short lock.
 // Source: std::latch.
 #pragma once

@@ -8,7 +8,7 @@
 // Blocking and cancellation: the first caller runs the function in its own context; the others wait, cancellably.
 // What is done is returned without a look at the caller's context.
 // Errors: a function that asks for its own value throws misuse; destroying it while the function runs ends the process with a
-// message.
+// message; outside of fibers it is only told.
 // Cost: one allocation for the function, when the lazy is made; one acquire load and a branch once there is a value.
 // Source: Go's sync.OnceValue.
 #pragma once

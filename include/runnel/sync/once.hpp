@@ -6,7 +6,7 @@
 // Blocking and cancellation: who comes while the function runs waits and ignores cancellation; the function itself runs in
 // its caller's context, and a cancellation that leaves it is an exception like any other.
 // Errors: a function that calls the same once throws misuse; destroying it while the function runs ends the process with a
-// message.
+// message; outside of fibers it is only told.
 // Cost: 56 bytes; one acquire load once it is done.
 // Source: Go's sync.Once, with the rule of std::call_once for exceptions.
 #pragma once
