@@ -427,6 +427,7 @@ unsigned automatic_width() { return 1; }
 std::string describe_caller() { return "a thread"; }
 std::string describe(const waiter&) { return "a thread"; }
 bool goes_on(const agent&) noexcept { return true; }
+bool left_is_fatal() noexcept { return true; }
 std::string describe_user_of(const void*) { return "a thread"; }
 unsigned stripe_count() noexcept { return 2; }
 unsigned stripe_of_caller() noexcept { return model::thread_number(); }
