@@ -58,8 +58,8 @@ class runtime {
     return stopping_.load(shim::order::acquire);  // acquire: pairs with stop()
   }
 
-  // Threads in an operation of the library, for reports and the search for deadlocks. relaxed: who has changed one of
-  // the counts has been asleep for several looks when the monitor decides by them.
+  // Threads in an operation of the library, for reports and the search for deadlocks. relaxed: they publish nothing; the
+  // monitor compares them with the kernel's count and then looks at everything else once more.
   /// One blocks; `limited`: at most until a time limit.
   void thread_parks(bool limited) noexcept {
     if (limited) limited_threads_.fetch_add(1, shim::order::relaxed);  // relaxed: see above; before it counts as blocked
